@@ -1,0 +1,35 @@
+"""Installs the library echo_tf; the commands (run.py), networks (models/) and studies (configs/) stay in the clone."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="echo_tf",
+    version="0.1.0",
+    description="Rate-distortion in learned representations: Echo noise and its comparison methods for Keras 3",
+    license="MIT",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["echo_tf", "echo_tf.*"]),
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.12,<4",
+        "tensorflow-probability[tf]>=0.25",
+        "tensorflow-datasets>=4.9.10",
+        "importlib_resources",  # tensorflow-datasets 4.9.10 imports it without declaring it
+        'protobuf>=6.31.1,<=6.32; python_version < "3.11"',  # all that TensorFlow and tensorflow-metadata agree on there
+        "tensorboard>=2.20",  # tf.summary needs it since TensorFlow 2.21 no longer brings it
+        "numpy>=2.0",
+        "scipy>=1.13",
+        "pandas>=2.2",
+        "matplotlib>=3.9",
+        "scikit-learn>=1.5",
+        "pydantic>=2.7",
+        "PyYAML>=6",
+        "filelock>=3.13",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "ruff", "jax"],
+        "ray": ["ray>=2.40"],
+        "bench": ["torch==2.13.0", "threadpoolctl"],
+    },
+)
