@@ -1,0 +1,279 @@
+"""Speed, measured on the machine at hand: `run.py bench`.
+
+Machines drift, so things that are compared take turns, and ratios are medians of neighbouring pairs.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from echo_tf.methods import make_method
+from echo_tf.records import describe_surroundings
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 100  # the paper's batch size
+ROUNDS = 25
+RING_SIZES = (2048, 4096, 8192, 16384)
+
+
+def main(network, only=()):
+    """Prints the figures of the parts `only` (all if empty) and returns the exit status."""
+    parts = {"step": bench_step, "torch": bench_torch, "fit": bench_fit, "ring": bench_ring, "commands": bench_commands}
+    unknown = set(only) - set(parts)
+    if unknown:
+        print(f"run.py: bench has the parts {', '.join(parts)}, got {', '.join(sorted(unknown))}.", file=sys.stderr)
+        return 2
+    found = describe_surroundings()
+    print(f"machine: {found['hardware']['processor']}, {found['hardware']['cores']} cores; backend {found['backend']}")
+    for name, part in parts.items():
+        if not only or name in only:
+            for line in part(network):
+                print(f"{name:9} {line}", flush=True)
+    return 0
+
+
+def take_turns(functions, rounds=ROUNDS, warm_up=3):
+    """Seconds of each function, {name: [rounds]}, the functions taking turns within every round."""
+    for function in functions.values():
+        for _ in range(warm_up):
+            function()
+    seconds = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds, one, other):
+    """Median over the rounds of seconds[one] / seconds[other]."""
+    return statistics.median(a / b for a, b in zip(seconds[one], seconds[other]))
+
+
+def training_step(method, network, images, policy="float32", **settings):
+    """A bare training step on one batch: a plain `tf.function` that does what `fit` does with it, run to its end."""
+    import tensorflow as tf
+
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(0)
+    model = make_method(method, network.encoder, network.decoder, **settings)
+    model.build(images.shape)
+    model.compile(keras.optimizers.Adam(3e-4))
+    model.optimizer.build(model.trainable_variables)
+    keras.config.set_dtype_policy("float32")
+    x = tf.constant(images)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, None, model(x, training=True), None)
+        model.optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        return loss
+
+    return lambda: step().numpy(), model
+
+
+def step_gflop(model, batch_size):
+    """Floating-point operations of a training step in 10^9: twice the multiply-adds, forward and both gradients."""
+    multiply_adds = 0
+    for layer in (*model.encoder.layers, *model.decoder.layers):
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense)):
+            places = layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output
+            multiply_adds += int(np.prod(layer.kernel.shape)) * int(np.prod(places.shape[1:-1]))
+    return 6e-9 * multiply_adds * batch_size
+
+
+def bench_step(network):
+    """Gaussian, Echo and bfloat16 steps beside the machine's float32 matrix product."""
+    import tensorflow as tf
+
+    images = _images()
+    gaussian, model = training_step("vae", network, images)
+    matrix = tf.random.normal((2048, 2048))
+    product = tf.function(lambda a: tf.matmul(a, a))
+    seconds = take_turns(
+        {
+            "gaussian": gaussian,
+            "echo": training_step("echo", network, images, num_terms=BATCH - 1)[0],
+            "bfloat16": training_step("vae", network, images, "mixed_bfloat16")[0],
+            "matmul": lambda: [product(matrix) for _ in range(4)][-1].numpy(),
+        }
+    )
+    gflop = step_gflop(model, BATCH)
+    product_gflop = 4 * 2e-9 * 2048**3
+    share = statistics.median(gflop / s / (product_gflop / p) for s, p in zip(seconds["gaussian"], seconds["matmul"]))
+    yield f"float32 step at batch {BATCH}: {1e3 * statistics.median(seconds['gaussian']):.0f} ms, {gflop:.1f} GFLOP"
+    yield f"float32 matrix product: {product_gflop / statistics.median(seconds['matmul']):.0f} GFLOP/s"
+    yield f"step's rate / matrix product's rate: {share:.2f} (aim 0.80 or more)"
+    yield f"Echo step / Gaussian step: {ratio(seconds, 'echo', 'gaussian'):.3f} (aim 1.03 or less)"
+    yield f"mixed_bfloat16 step / float32 step: {ratio(seconds, 'bfloat16', 'gaussian'):.2f} (aim 0.75 or less)"
+
+
+def bench_fit(network):
+    """What a step inside `fit`, with the shuffled input pipeline, takes beside a bare step on one batch."""
+    from echo_tf.data.batches import ShuffledBatches
+
+    images = _images(20 * BATCH)
+    step, model = training_step("vae", network, images[:BATCH])
+    ratios = []
+
+    class Turns(keras.callbacks.Callback):
+        """Times the steps of every epoch, then as many bare ones; the first two epochs are traced and do not count."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.ends = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.ends.append(time.perf_counter())
+
+        def on_epoch_end(self, epoch, logs=None):
+            bare = take_turns({"bare": step}, rounds=20, warm_up=1)["bare"]
+            if epoch > 1:
+                ratios.append(statistics.median(np.diff(self.ends)) / statistics.median(bare))
+
+    batches = ShuffledBatches((255 * images).astype(np.uint8), 255, BATCH, seed=0)
+    model.fit(batches, shuffle=False, verbose=0, epochs=8, callbacks=[Turns()])
+    yield f"step inside fit / bare step: {statistics.median(ratios):.3f} (aim 1.05 or less)"
+
+
+def bench_torch(network):
+    """The same network and step in PyTorch: eager and compiled, channels last and not."""
+    try:
+        import torch
+    except ImportError:
+        yield "skipped: PyTorch is not installed (pip install -e .[bench])"
+        return
+    images = _images()
+    functions = {"keras": training_step("vae", network, images)[0]}
+    for layout in ("contiguous_format", "channels_last"):
+        for compiled in (False, True):
+            name = f"torch {'compiled' if compiled else 'eager'} {layout}"
+            functions[name] = _torch_step(torch, images, getattr(torch, layout), compiled)
+    try:
+        seconds = take_turns(functions, rounds=12)
+    except Exception as error:  # torch.compile needs a C++ compiler at hand
+        yield f"skipped: {str(error).splitlines()[0]}"
+        return
+    for name, values in seconds.items():
+        yield f"{name}: {1e3 * statistics.median(values):.0f} ms"
+    best = min((name for name in seconds if name != "keras"), key=lambda name: statistics.median(seconds[name]))
+    yield f"Keras step / best PyTorch step ({best}): {ratio(seconds, 'keras', best):.2f} (aim 0.85 or less)"
+
+
+def bench_ring(network):
+    """Time and peak memory of one `ring` draw with its gradient, by batch size, each in a process of its own."""
+    found = {size: json.loads(_child("ring", size)) for size in RING_SIZES}
+    for size, values in found.items():
+        yield f"batch {size}: {1e3 * values['seconds']:.1f} ms, {values['mebibytes']:.0f} MiB"
+    for name in ("seconds", "mebibytes"):
+        growth = [found[b][name] / found[a][name] for a, b in zip(RING_SIZES, RING_SIZES[1:])]
+        yield f"growth in {name} per doubling: {', '.join(f'{g:.2f}' for g in growth)} (aim 2.3 or less)"
+
+
+def bench_commands(network):
+    """Whole commands: the help text, and the quickstart from nothing."""
+    help_seconds = []
+    for _ in range(9):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, ROOT / "run.py", "--help"], capture_output=True, check=True)
+        help_seconds.append(time.perf_counter() - started)
+    yield f"run.py --help: {statistics.median(help_seconds):.2f} s (aim 0.3 or less)"
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        places = ["--results", f"{folder}/results", "--work-dir", f"{folder}/work"]
+        subprocess.run([sys.executable, ROOT / "run.py", *places], capture_output=True, check=True)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        yield f"quickstart: {time.perf_counter() - started:.0f} s (aim 240 or less), {peak:.2f} GiB (aim 2 or less)"
+
+
+def _images(number=BATCH):
+    return (np.random.default_rng(0).random((number, 28, 28, 1)) > 0.8).astype(np.float32)
+
+
+def _torch_step(torch, images, layout, compiled):
+    from torch import nn
+
+    class Crop(nn.Module):  # Keras's "same" for an even kernel
+        def forward(self, x):
+            return x[..., :-1, :-1]
+
+    def stack(*layers):
+        return [part for layer in layers for part in (layer, nn.ReLU())]
+
+    torch.manual_seed(0)
+    encoder = nn.Sequential(
+        *stack(nn.Conv2d(1, 32, 5, 1, 2), nn.Conv2d(32, 32, 5, 2, 2), nn.Conv2d(32, 64, 5, 1, 2), nn.Conv2d(64, 64, 5, 2, 2)),
+        *stack(nn.Conv2d(64, 256, 7)),
+        nn.Flatten(),
+        nn.Linear(256, 64),
+    )
+    decoder = nn.Sequential(
+        nn.Unflatten(1, (32, 1, 1)),
+        *stack(nn.ConvTranspose2d(32, 64, 7), nn.ConvTranspose2d(64, 64, 5, 1, 2), nn.ConvTranspose2d(64, 64, 5, 2, 2, 1)),
+        *stack(nn.ConvTranspose2d(64, 32, 5, 1, 2), nn.ConvTranspose2d(32, 32, 5, 2, 2, 1)),
+        *(nn.ConvTranspose2d(32, 32, 4, 1, 1), Crop(), nn.ReLU()),
+        nn.Conv2d(32, 1, 4, padding="same"),
+    )
+    model = nn.ModuleList([encoder, decoder]).to(memory_format=layout)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-4, eps=1e-7)
+    x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
+
+    def loss_of(x):
+        loc, log_variance = encoder(x).chunk(2, 1)
+        logits = decoder(loc + torch.exp(log_variance / 2) * torch.randn_like(loc))
+        distortion = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((1, 2, 3))
+        return (distortion + 0.5 * (log_variance.exp() + loc**2 - 1 - log_variance).sum(1)).mean()
+
+    run = torch.compile(loss_of) if compiled else loss_of
+
+    def step():
+        optimizer.zero_grad()
+        loss = run(x)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def _child(part, size):
+    words = [sys.executable, "-m", "echo_tf.bench", part, str(size)]
+    return subprocess.run(words, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout.splitlines()[-1]
+
+
+def _ring_child(size):
+    """Seconds and peak memory of a ring draw with its gradient at one batch size; memory beyond that at batch 64."""
+    import tensorflow as tf
+
+    from echo_tf.noise import echo_noise
+
+    @tf.function
+    def draw(loc, log_scale):
+        with tf.GradientTape() as tape:
+            tape.watch([loc, log_scale])
+            loss = tf.reduce_sum(tf.square(echo_noise(loc, log_scale, scheme="ring")))
+        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, [loc, log_scale])]
+
+    def at(batch_size):
+        loc = tf.random.uniform((batch_size, 32), -1, 1)
+        return lambda: draw(loc, tf.fill((batch_size, 32), -0.2))[0].numpy()
+
+    at(64)()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = take_turns({"ring": at(size)}, rounds=30)["ring"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": (peak - before) / 1024}))
+
+
+if __name__ == "__main__":
+    _ring_child(int(sys.argv[2]))

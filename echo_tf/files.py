@@ -1,0 +1,57 @@
+"""Files that are never half-written, and their hashes."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from echo_tf.errors import InputError
+
+
+def write_atomically(path, content):
+    """Writes bytes or text to `path` by way of a synced temporary file beside it, making its folders.
+
+    Raises:
+        InputError: if the place cannot be written; the old file, if any, is then as it was.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}. Make room or give another folder.") from error
+
+
+def check_writable(folder):
+    """Raises InputError unless files can be made in `folder`, before hours are spent on what would go there."""
+    probe = Path(folder) / ".writable"
+    write_atomically(probe, "")
+    probe.unlink()
+
+
+def sha256(*parts):
+    """Hex SHA-256 of a file (a path) or of bytes-like parts one after another."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(Path(part).read_bytes() if isinstance(part, (str, Path)) else part)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder):
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

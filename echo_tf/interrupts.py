@@ -1,0 +1,31 @@
+"""SIGTERM and Ctrl-C: the run stops at the next batch, with everything up to the last epoch kept."""
+
+import signal
+import threading
+
+from echo_tf.errors import Interrupted
+
+
+class StopRequest:
+    """Within the context, remembers SIGTERM and SIGINT; `check` raises Interrupted once one has come."""
+
+    def __init__(self):
+        self.received = None
+        self._previous = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def check(self):
+        if self.received is not None:
+            raise Interrupted(f"stopped by {self.received.name}; the same command continues from the last full epoch.")
+
+    def _remember(self, number, _):
+        self.received = signal.Signals(number)

@@ -1,0 +1,156 @@
+"""Tables of a study, rebuilt from its records alone and set beside the published numbers."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from echo_tf import records
+from echo_tf.data.catalog import CATALOG
+from echo_tf.errors import InputError
+from echo_tf.evaluation import METRICS
+from echo_tf.files import write_atomically
+from echo_tf.methods import METHODS
+
+TRIMMED_FROM = 10  # the paper's way: ten runs, the best and the worst left out (section 5.1)
+NOT_OF_A_ROW = ("seed", "name", "deterministic")
+
+
+def study_names(results):
+    """The studies that have records below results/runs."""
+    root = Path(results, "runs")
+    return sorted({str(path.parents[2].relative_to(root)) for path in root.rglob("*.json")})
+
+
+def summarize(results, study, published=None):
+    """One row for each configuration of a study, over its seeds.
+
+    Args:
+        results: the results folder.
+        study: its name.
+        published: a CSV file of published numbers, which then stand beside the runs at beta = 1.
+
+    Returns:
+        A DataFrame; results/README.md defines its columns.
+
+    Raises:
+        InputError: if the study has no finished runs.
+    """
+    groups = {}
+    for record in records.read_all(results, study):
+        if record["status"] == "finished" and record["config"]["study"] == study:
+            settings = {key: value for key, value in record["config"].items() if key not in NOT_OF_A_ROW}
+            groups.setdefault(json.dumps([settings, record["data"]["variant"]], sort_keys=True), []).append(record)
+    if not groups:
+        raise InputError(
+            f"no finished runs of {study!r} in {results}/runs; there are {', '.join(study_names(results)) or 'none'}."
+        )
+    table = pd.DataFrame([_row(group) for group in groups.values()])
+    if published is not None:
+        table = _beside(table, pd.read_csv(published))
+    return table.sort_values(["dataset", "preset", "beta", "method"], key=_in_order, ignore_index=True)
+
+
+def _in_order(column):
+    """Datasets and methods in the order of their tables, everything else in its own."""
+    order = {name: i for i, name in enumerate([*CATALOG, *METHODS])}
+    return column.map(lambda value: order.get(value, len(order))) if column.name in ("dataset", "method") else column
+
+
+def _row(group):
+    """The mean over a group's runs; of ten or more, without the best and the worst -ELBO."""
+    config, data = group[0]["config"], group[0]["data"]
+    runs = pd.DataFrame([{name: record["test"]["metrics"][name]["mean"] for name in METRICS} for record in group])
+    kept = runs.sort_values("neg_elbo_nats").iloc[1:-1] if len(runs) >= TRIMMED_FROM else runs
+    single = group[0]["test"]["metrics"]["neg_elbo_nats"]["standard_error"]
+    return {
+        **{key: config[key] for key in ("dataset", "method", "preset", "fidelity", "dtype_policy", "epochs", "beta")},
+        "data_variant": data["variant"],
+        "runs": len(runs),
+        "runs_averaged": len(kept),
+        **kept.mean().to_dict(),
+        "neg_elbo_std_over_seeds_nats": kept["neg_elbo_nats"].std(ddof=1) if len(kept) > 1 else None,
+        "neg_elbo_standard_error_over_images_nats": single,
+        "parameters": group[0]["parameters"],
+    }
+
+
+def _beside(table, published):
+    """Adds the published columns, matched by dataset and method, to the rows at beta = 1."""
+    titles = {method.title: name for name, method in METHODS.items()}
+    published = published.assign(method=published["method"].map(titles), beta=1.0).dropna(subset="method")
+    published = published.drop(columns=["neg_elbo_std", "parameters_millions"]).rename(
+        columns={name: f"published_{name}" for name in METRICS}
+    )
+    table = table.merge(published, how="left", on=["dataset", "method", "beta"])
+    table["difference_neg_elbo_nats"] = table["neg_elbo_nats"] - table["published_neg_elbo_nats"]
+    return table
+
+
+def to_markdown(table, title, note):
+    """The table as a reader wants it: rounded to 0.1 nats as in the paper (differences to 0.01), units in the heads."""
+    published = "published_neg_elbo_nats" in table
+    heads = [
+        "dataset",
+        "method",
+        "beta",
+        "preset",
+        "epochs",
+        "runs",
+        "rate",
+        "distortion",
+        "−ELBO",
+        "± seeds",
+        "± images",
+        "parameters",
+    ]
+    heads += ["published −ELBO", "difference"] if published else []
+    lines = [f"# {title}", "", note, "", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in table.to_dict("records"):
+        averaged = "" if row["runs_averaged"] == row["runs"] else f" ({row['runs_averaged']} averaged)"
+        cells = [
+            CATALOG[row["dataset"]].title if row["dataset"] in CATALOG else row["dataset"],
+            METHODS[row["method"]].title,
+            f"{row['beta']:g}",
+            ", ".join([row["preset"], *_unusual(row)]),
+            row["epochs"],
+            f"{row['runs']}{averaged}",
+            *(f"{row[name]:.1f}" for name in METRICS),
+            _number(row["neg_elbo_std_over_seeds_nats"], ".2f"),
+            f"{row['neg_elbo_standard_error_over_images_nats']:.2f}",
+            f"{row['parameters']:,}",
+        ]
+        if published:
+            cells += [_number(row["published_neg_elbo_nats"], ".1f"), _number(row["difference_neg_elbo_nats"], "+.1f")]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    variants = table[["dataset", "data_variant"]].drop_duplicates()
+    lines += ["", "Data: " + "; ".join(f"{d}: {v}" for d, v in variants.itertuples(index=False)) + "."]
+    return "\n".join(lines) + "\n"
+
+
+NOTE = (
+    "Rate, distortion and −ELBO in nats per test image. ± seeds: standard deviation over runs, of ten runs without the "
+    "best and the worst, as in the paper; – for a single run. ± images: standard error over the test images of one run. "
+    "A preset other than `paper` is shorter than the paper's training: its numbers are not the paper's."
+)
+
+
+def write(results, study, published=None):
+    """Writes results/tables/<study>.md and .csv, and returns the Markdown."""
+    table = summarize(results, study, published)
+    text = to_markdown(table, study, NOTE)
+    write_atomically(Path(results, "tables", f"{study}.csv"), table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(Path(results, "tables", f"{study}.md"), text)
+    return text
+
+
+def _unusual(row):
+    """What sets a row apart from the usual precision and fidelity."""
+    if row["dtype_policy"] != "float32":
+        yield row["dtype_policy"]
+    if row["fidelity"] != "paper":
+        yield f"fidelity {row['fidelity']}"
+
+
+def _number(value, form):
+    return "–" if pd.isna(value) else format(value, form)

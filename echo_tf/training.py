@@ -1,0 +1,202 @@
+"""One training run, from a resolved configuration to its record: checkpointed, resumable, never done twice."""
+
+import json
+import math
+import time
+from functools import partial
+from pathlib import Path
+
+import filelock
+import keras
+import numpy as np
+
+from echo_tf import checkpoints, records
+from echo_tf.config import difference
+from echo_tf.data.batches import ShuffledBatches
+from echo_tf.errors import InputError
+from echo_tf.evaluation import evaluate
+from echo_tf.files import check_writable, write_atomically
+from echo_tf.interrupts import StopRequest
+from echo_tf.methods import make_method
+from echo_tf.schedules import SCHEDULES
+from echo_tf.tensorboard_log import TensorBoardLog
+
+NUM_EXAMPLES = 10  # test images whose reconstructions a record keeps
+EXAMPLE_SAMPLES = 10  # encodings averaged in each (Echo paper, section 5.2)
+
+
+def train(config, network, load_data, results="results", work="work", verbose=1):
+    """Trains, evaluates and records one run; continues what is unfinished and skips what is done.
+
+    Args:
+        config: a `RunConfig`.
+        network: module with `encoder` and `decoder` builders, as in `models/`.
+        load_data: () -> `ImageData`; not called where the run is done.
+        results, work: folders for the record, and for checkpoints, logs and the trained model.
+        verbose: 1 for progress bars, 2 for a line an epoch, 0 for silence.
+
+    Returns:
+        (record, whether it was there already). The record's status is "finished" or "diverged".
+
+    Raises:
+        InputError: for another configuration under the run's name, a run in use, or a place that cannot be written.
+        Interrupted: on SIGTERM or SIGINT.
+    """
+    record_path, folder = records.path_of(config, results), Path(work, config.run_path)
+    if record_path.exists():
+        record = records.read(record_path)
+        _refuse_another(record["config"], config, record_path)
+        return record, True
+    check_writable(record_path.parent)
+    check_writable(folder)
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0), StopRequest() as stop:
+            return _train_locked(config, network, load_data(), record_path, folder, verbose, stop), False
+    except filelock.Timeout:
+        raise InputError(f"another process is at work in {folder}: wait for it, or give this run another name.") from None
+
+
+def build(config, network, image_shape):
+    """The compiled autoencoder of a configuration, its weights drawn from the configuration's seed."""
+    keras.config.set_dtype_policy(config.dtype_policy)
+    if config.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(config.seed)
+    shared = {"image_shape": tuple(image_shape), "width": config.width}
+    model = make_method(
+        config.method,
+        partial(network.encoder, **shared),
+        partial(network.decoder, output_kernel=config.output_kernel, **shared),
+        beta=config.beta,
+        distortion=config.distortion,
+        latent_dim=config.latent_dim,
+        **config.channel_settings,
+    )
+    model.build((None, *image_shape))
+    # epsilon 1e-7 is that of the released code (Keras's default, unlike the 1e-8 of Adam's paper)
+    model.compile(keras.optimizers.Adam(config.learning_rate, epsilon=1e-7))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _refuse_another(old, config, place):
+    changes = difference(old, config.model_dump())
+    if changes:
+        raise InputError(
+            f"{place} belongs to another configuration ({'; '.join(changes)}): "
+            "go back to it, give this run a name of its own (name=...), or remove that file or folder."
+        )
+
+
+def _train_locked(config, network, data, record_path, folder, verbose, stop):
+    config_path = folder / "config.json"
+    if config_path.exists():
+        _refuse_another(json.loads(config_path.read_text()), config, folder)
+    train_images = data.splits["train"]
+    if config.dataset == "fashion_mnist":
+        train_images = train_images[: config.fashion_mnist_train_images]
+    if len(train_images) < config.batch_size:
+        raise InputError(
+            f"setting 'batch_size' is {config.batch_size}, but {data.name} has {len(train_images)} training images."
+        )
+    write_atomically(config_path, json.dumps(config.model_dump(), indent=1))
+    model = build(config, network, data.image_shape)
+    history = checkpoints.restore(folder, model)
+    progress = _Progress(folder, history, stop)
+    if len(history) < config.epochs:
+        schedule = SCHEDULES[config.schedule]
+        model.fit(
+            ShuffledBatches(train_images, data.maximum, config.batch_size, config.seed, epoch=len(history)),
+            shuffle=False,
+            epochs=config.epochs,
+            initial_epoch=len(history),
+            verbose=verbose,
+            callbacks=[
+                keras.callbacks.LearningRateScheduler(lambda epoch, _: schedule(epoch, config.epochs, config.learning_rate)),
+                progress,
+                TensorBoardLog(folder / "tensorboard", _some_test_images(data, config.batch_size)),
+            ],
+        )
+    record = _describe(config, data, model, history, len(train_images))
+    record["status"] = "diverged" if progress.diverged else "finished"
+    if not progress.diverged:
+        record.update(_measure(config, data, model, verbose, stop))
+        model.save(folder / "saving.keras")
+        (folder / "saving.keras").replace(folder / "model.keras")
+    records.write(record_path, record)
+    if not progress.diverged:
+        checkpoints.remove(folder)  # only now: until the record is there, they are all that a further attempt has
+    return record
+
+
+class _Progress(keras.callbacks.Callback):
+    """Keeps the history and a checkpoint of every epoch; stops on NaN and on request."""
+
+    def __init__(self, folder, history, stop):
+        super().__init__()
+        self.folder, self.history, self.stop, self.diverged = folder, history, stop, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.stop.check()
+        if not math.isfinite(logs["loss"]):
+            self.diverged = self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.diverged:
+            return
+        names = {"rate": "rate_nats", "distortion": "distortion_nats", "neg_elbo": "neg_elbo_nats", "loss": "loss_nats"}
+        entry = {"epoch": epoch + 1, "learning_rate": float(logs["learning_rate"])}
+        entry.update({name: float(logs[key]) for key, name in names.items()})
+        self.history.append({**entry, "seconds": round(time.perf_counter() - self._started, 3)})
+        checkpoints.save(self.folder, self.model, self.history)
+
+
+def _describe(config, data, model, history, num_train_images):
+    return {
+        "config": config.model_dump(),
+        "fidelity": {"word": config.fidelity, "switches": config.switches},
+        "data": {**records.describe_data(data), "train_images_used": num_train_images},
+        "parameters": model.count_params(),
+        "history": history,
+        "train_seconds": round(sum(entry["seconds"] for entry in history), 1),
+        **records.describe_surroundings(),
+    }
+
+
+def _some_test_images(data, batch_size):
+    """A batch of test images at random, always the same: a whole batch, so that Echo has its donors."""
+    return data.floats("test", np.random.default_rng(0).permutation(len(data.splits["test"]))[:batch_size])
+
+
+def _measure(config, data, model, verbose, stop):
+    """The test metrics and the example reconstructions of a trained model."""
+    started = time.perf_counter()
+    x = data.floats("test")
+    is_echo = model.marginal is None
+    if is_echo:
+        pool = np.random.default_rng(config.seed).permutation(len(data.splits["train"]))[: config.pool_size]
+        model.adapt(data.floats("train", pool), config.batch_size)
+        model.channel.noise_source = config.eval_noise
+    metrics = evaluate(model, x, config.eval_samples, config.batch_size, stop.check, verbose == 1)
+    shown = _some_test_images(data, config.batch_size)
+    reconstructions = model.reconstruct(shown, EXAMPLE_SAMPLES, config.batch_size)
+    return {
+        "test": {
+            "metrics": metrics,
+            "images": len(x),
+            "samples_per_image": config.eval_samples,
+            "echo_noise_from": config.eval_noise if is_echo else None,
+            "rate_floor_nats": model.channel.rate_floor if is_echo else None,
+            "seconds": round(time.perf_counter() - started, 1),
+        },
+        "examples": {
+            "images": records.pack_images(shown[:NUM_EXAMPLES]),
+            "reconstructions": records.pack_images(reconstructions[:NUM_EXAMPLES]),
+            "encodings_averaged": EXAMPLE_SAMPLES,
+        },
+    }
