@@ -1,0 +1,52 @@
+"""Shared fixtures. Tests on real data skip, with the reason, where the data directory does not have them."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # models/ and run.py are used from the clone
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Runs run.py in a process of its own with results and work directories of its own."""
+
+    def run(*words, check=None, **environment):
+        places = ["--results", str(tmp_path / "results"), "--work-dir", str(tmp_path / "work")]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), *map(str, words), *(places if words else [])],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        if check is not None:
+            assert done.returncode == check, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def real_data():
+    """The data directory with the canonical files, or a skip."""
+    directory = Path(os.environ.get("ECHO_TF_DATA", "/nowhere"))
+    if not (directory / "binarized_mnist.npz").is_file():
+        pytest.skip(f"ECHO_TF_DATA={directory} does not hold binarized_mnist.npz")
+    return directory
+
+
+@pytest.fixture
+def encodings():
+    """Encodings of the scale a trained model has: |loc| <= 1, log_scale below log 0.8359."""
+    rng = np.random.default_rng(0)
+    loc = np.tanh(rng.normal(size=(40, 6)))
+    log_scale = np.log(0.8359) - np.logaddexp(0, -3 * rng.normal(size=(40, 6)))
+    return loc, log_scale

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from echo_tf import EchoSample, checkpoints
+from echo_tf.errors import InputError
+from models import alemi2018
+from tests.test_autoencoder import small
+
+
+@pytest.fixture
+def model():
+    model = small(EchoSample(num_terms=9, seed=0))
+    model.build((None, 8, 8, 1))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def state(model):
+    return [ops.convert_to_numpy(v.value) for v in [*model.variables, *model.optimizer.variables]]
+
+
+def test_state_holds_weights_optimizer_and_random_generators(model, tmp_path):
+    x = np.random.default_rng(0).random((20, 8, 8, 1)).astype("float32")
+    model.fit(x, batch_size=10, verbose=0)
+    before = state(model)
+    checkpoints.save(tmp_path, model, [{"epoch": 1}])
+    first = model.fit(x, batch_size=10, verbose=0, shuffle=False).history
+    assert checkpoints.restore(tmp_path, model) == [{"epoch": 1}]
+    for mine, theirs in zip(before, state(model)):
+        np.testing.assert_array_equal(mine, theirs)
+    # the same noise is drawn again: the generator's state came back too
+    assert model.fit(x, batch_size=10, verbose=0, shuffle=False).history["loss"] == pytest.approx(first["loss"], rel=1e-5)
+
+
+def test_two_are_kept_and_a_damaged_one_is_passed_over(model, tmp_path):
+    for epoch in range(1, 5):
+        checkpoints.save(tmp_path, model, [{"epoch": e} for e in range(1, epoch + 1)])
+    newest, previous = sorted(tmp_path.glob("*.npz"), reverse=True)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert len(checkpoints.restore(tmp_path, model)) == 3
+    previous.write_bytes(b"")
+    assert checkpoints.restore(tmp_path, model) == []
+
+
+def test_another_network_s_checkpoint_is_refused(model, tmp_path):
+    checkpoints.save(tmp_path, model, [{"epoch": 1}])
+    other = alemi2018.encoder(image_shape=(8, 8, 1), latent_dim=3, width=0.1)
+    other.compile("sgd")
+    with pytest.raises(InputError, match="another network"):
+        checkpoints.restore(tmp_path, other)
+
+
+def test_a_checkpoint_fits_however_many_models_the_process_made_before(model, tmp_path):
+    checkpoints.save(tmp_path, model, [{"epoch": 1}])
+    later = small(EchoSample(num_terms=9, seed=1))  # Keras numbers its layers on from the first model's
+    later.build((None, 8, 8, 1))
+    later.optimizer.build(later.trainable_variables)
+    assert checkpoints.restore(tmp_path, later) == [{"epoch": 1}]
+    for mine, theirs in zip(state(model), state(later)):
+        np.testing.assert_array_equal(mine, theirs)

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from echo_tf.config import FIDELITY, difference, read_study, resolve
+from echo_tf.errors import InputError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+TABLE1 = read_study("echo/table1", CONFIGS)
+
+
+def test_the_paper_s_settings_are_the_default():
+    config = resolve(TABLE1)
+    assert (config.epochs, config.batch_size, config.learning_rate, config.latent_dim, config.beta) == (200, 100, 3e-4, 32, 1)
+    assert config.channel_settings == {"seed": 0, "num_terms": 99}
+    assert str(config.run_path) == "echo/table1/binary_mnist/echo/beta1_seed0_paper"
+
+
+def test_overrides_go_before_presets_and_presets_before_the_base():
+    config = resolve(TABLE1, "short", ["epochs=3", "beta=0.25", "learning_rate=1e-4", "method=vae"])
+    assert (config.epochs, config.beta, config.learning_rate, config.preset) == (3, 0.25, 1e-4, "short")
+    assert config.channel_settings == {"seed": 0}
+    assert resolve(TABLE1, "short").epochs == 20
+
+
+@pytest.mark.parametrize("word", ["paper", "released"])
+def test_fidelity_bundles_its_switches_and_each_can_be_set_alone(word):
+    config = resolve(TABLE1, None, [f"fidelity={word}"])
+    assert config.switches == {key: choice[word] for key, choice in FIDELITY.items()}
+    alone = resolve(TABLE1, None, [f"fidelity={word}", "output_kernel=5"])
+    assert alone.switches == {**config.switches, "output_kernel": 5}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_of_every_study_resolves(path):
+    study = read_study(path)
+    assert path == CONFIGS / f"{study.study}.yaml"
+    for preset in study.presets:
+        resolve(study, preset)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["bata=1"], ["'bata'", "did you mean 'beta'"]),
+        (["beta=high"], ["'beta'", "'high'", "number"]),
+        (["beta=-1"], ["'beta'", "-1", "greater than or equal to 0"]),
+        (["beta=.inf"], ["'beta'", "finite"]),
+        (["method=ehco"], ["'method'", "'ehco'", "'echo'", "did you mean 'echo'"]),
+        (["scheme=rings"], ["'scheme'", "'rings'", "did you mean 'ring'"]),
+        (["epochs=0"], ["'epochs'", "0", "greater than 0"]),
+        (["epochs=2.5"], ["'epochs'", "2.5", "integer"]),
+        (["batch_size=1"], ["'batch_size'", "greater than or equal to 2"]),
+        (["seed=-1"], ["'seed'", "-1"]),
+        (["fidelity=code"], ["'fidelity'", "'code'", "'paper' or 'released'"]),
+        (["dtype_policy=float16"], ["'dtype_policy'", "'float16'", "mixed_bfloat16"]),
+        (["study=../../etc"], ["'study'", "'../../etc'", "pattern"]),
+        (["name=a/b"], ["'name'", "'a/b'", "pattern"]),
+        (["beta"], ["key=value", "'beta'"]),
+        (["beta=[1"], ["beta", "YAML"]),
+        (["method=vae", "num_terms=9"], ["num_terms", "'vae'"]),
+    ],
+)
+def test_bad_settings_name_key_value_and_what_is_allowed(overrides, expected):
+    with pytest.raises(InputError) as error:
+        resolve(TABLE1, None, overrides)
+    assert "\n" not in str(error.value)
+    for words in expected:
+        assert words in str(error.value)
+
+
+def test_unknown_study_or_preset_gets_the_nearest(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'echo/table1'"):
+        read_study("echo/tabel1", CONFIGS)
+    with pytest.raises(InputError, match="did you mean 'short'"):
+        resolve(TABLE1, "shrot")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study: [", "not YAML"),
+        ("- a list", "mapping"),
+        ("study: x\nbase: {}\naxes: {}\npresets: {}", "'description' is missing"),
+        ("study: x\ndescription: y\nbase: 3\naxes: {}\npresets: {}", "'base' is 3"),
+        ("study: !!python/object/apply:os.system [echo]", "not YAML"),
+    ],
+)
+def test_bad_study_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_study(path)
+
+
+def test_difference_names_old_and_new_values():
+    assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b: 2 -> 3", "c: None -> 4"]

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from echo_tf.evaluation import evaluate
+
+
+class Scripted:
+    """A model whose terms are known: image i has rate i, and distortion 10 i in even passes, 30 i in odd ones."""
+
+    def __init__(self):
+        self.passes = 0
+
+    def measure(self, x, names, batch_size, on_batch):
+        self.passes += 1
+        on_batch(len(x))
+        i = np.arange(len(x), dtype=np.float32)
+        return {"rate": i, "distortion": i * (10 if self.passes % 2 else 30)}
+
+
+def test_means_and_standard_errors_are_over_images():
+    found = evaluate(Scripted(), np.zeros((5, 1)), progress=False)
+    values = 11.0 * np.arange(5)
+    assert found["neg_elbo_nats"]["mean"] == pytest.approx(values.mean())
+    assert found["neg_elbo_nats"]["standard_error"] == pytest.approx(values.std(ddof=1) / np.sqrt(5))
+
+
+def test_samples_are_averaged_within_each_image():
+    found = evaluate(Scripted(), np.zeros((5, 1)), num_samples=2, progress=False)
+    assert found["distortion_nats"]["mean"] == pytest.approx(20 * 2.0)
+    assert found["rate_nats"]["mean"] == pytest.approx(2.0)
+
+
+def test_a_check_may_interrupt_between_batches():
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Scripted(), np.zeros((5, 1)), check=stop, progress=False)

@@ -1,0 +1,119 @@
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from echo_tf import figures, records, tables
+from echo_tf.errors import InputError
+
+PUBLISHED = """dataset,method,rate_nats,distortion_nats,neg_elbo_nats,neg_elbo_std,parameters_millions
+binary_mnist,VAE,26.2,63.6,89.8,0.18,1.4
+"""
+
+
+def make_record(neg_elbo, seed, method="vae", beta=1.0, **settings):
+    metrics = {"rate_nats": 26.0, "distortion_nats": neg_elbo - 26.0, "neg_elbo_nats": neg_elbo}
+    images = records.pack_images(np.random.default_rng(seed).random((10, 28, 28, 1)))
+    config = {
+        "study": "echo/table1",
+        "dataset": "binary_mnist",
+        "method": method,
+        "preset": "short",
+        "fidelity": "paper",
+        "dtype_policy": "float32",
+        "epochs": 20,
+        "beta": beta,
+        "seed": seed,
+        "name": None,
+    }
+    return {
+        "status": "finished",
+        "config": {**config, **settings},
+        "data": {"variant": "static binarization"},
+        "parameters": 1_398_849,
+        "test": {
+            "metrics": {name: {"mean": value, "standard_error": 0.1} for name, value in metrics.items()},
+            "rate_floor_nats": 5.737 if method == "echo" else None,
+        },
+        "examples": {"images": images, "reconstructions": images},
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "p.csv").write_text(PUBLISHED)
+
+    def write(found):
+        c = found["config"]
+        path = (
+            tmp_path / "runs" / c["study"] / c["dataset"] / c["method"] / f"beta{c['beta']}_seed{c['seed']}_{c['epochs']}.json"
+        )
+        records.write(path, copy.deepcopy(found))
+        return tmp_path
+
+    return write
+
+
+def test_ten_runs_are_averaged_without_the_best_and_the_worst(write):
+    values = [90.0, 88.0, 95.0, 89.5, 89.6, 89.7, 89.8, 89.9, 90.1, 90.2]
+    for seed, value in enumerate(values):
+        results = write(make_record(value, seed))
+    (row,) = tables.summarize(results, "echo/table1", results / "p.csv").to_dict("records")
+    kept = sorted(values)[1:-1]
+    assert row["neg_elbo_nats"] == pytest.approx(np.mean(kept))
+    assert row["neg_elbo_std_over_seeds_nats"] == pytest.approx(np.std(kept, ddof=1))
+    assert (row["runs"], row["runs_averaged"]) == (10, 8)
+    assert row["difference_neg_elbo_nats"] == pytest.approx(np.mean(kept) - 89.8)
+
+
+def test_fewer_runs_are_all_averaged_and_counted(write):
+    for seed, value in enumerate([90.0, 92.0]):
+        results = write(make_record(value, seed))
+    (row,) = tables.summarize(results, "echo/table1").to_dict("records")
+    assert row["neg_elbo_nats"] == 91.0 and row["runs"] == row["runs_averaged"] == 2
+
+
+def test_runs_that_differ_in_any_setting_are_not_averaged_together(write):
+    write(make_record(90.0, 0))
+    write(make_record(91.0, 0, epochs=40))
+    write(make_record(92.0, 0, beta=0.5))
+    results = write(make_record(93.0, 0, method="echo"))
+    table = tables.summarize(results, "echo/table1", results / "p.csv")
+    assert len(table) == 4
+    beside = table[(table.method == "vae") & (table.beta == 1)]
+    assert list(beside.published_neg_elbo_nats) == [89.8, 89.8]
+    assert table[table.beta == 0.5].published_neg_elbo_nats.isna().all()  # the published numbers are for beta = 1
+    assert list(table.beta) == sorted(table.beta) and list(table[table.beta == 1].method) == ["echo", "vae", "vae"]
+
+
+def test_diverged_runs_are_left_out_and_nothing_left_is_an_error(write):
+    diverged = {**make_record(90.0, 0), "status": "diverged"}
+    results = write(diverged)
+    with pytest.raises(InputError, match="no finished runs"):
+        tables.summarize(results, "echo/table1")
+
+
+def test_files_say_preset_runs_difference_and_data(write):
+    write(make_record(103.0, 1, dtype_policy="mixed_bfloat16", fidelity="released"))
+    results = write(make_record(101.26, 0))
+    text = tables.write(results, "echo/table1", results / "p.csv")
+    assert text == (results / "tables" / "echo" / "table1.md").read_text()
+    shown = ("| VAE |", "| short |", "short, mixed_bfloat16, fidelity released", "101.3", "89.8", "+11.5", "1,398,849")
+    for words in (*shown, "static binarization", "shorter than the paper's"):
+        assert words in text
+    csv = pd.read_csv(results / "tables" / "echo" / "table1.csv")
+    assert sorted(csv.neg_elbo_nats) == [101.26, 103.0]
+    assert all(name.endswith("_nats") for name in csv if "rate" in name or "elbo" in name or "distortion" in name)
+
+
+def test_figure_is_drawn_from_records_alone_with_its_points_beside_it(write):
+    for beta, value in ((0.5, 95.0), (1.0, 90.0)):
+        write(make_record(value, 0, "vae", beta))
+        results = write(make_record(value - 1, 0, "echo", beta))
+    path = figures.rate_distortion(results, "echo/table1", "binary_mnist", "short")
+    first = path.read_bytes()
+    assert first[:4] == b"\x89PNG" and path.with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
+    assert len(pd.read_csv(path.with_suffix(".csv"))) == 4
+    figures.rate_distortion(results, "echo/table1", "binary_mnist", "short")
+    assert path.read_bytes() == first

@@ -1,0 +1,178 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import filelock
+import keras
+import numpy as np
+import pytest
+
+from echo_tf import records
+from echo_tf.config import RunConfig
+from echo_tf.data import ImageData
+from echo_tf.errors import InputError
+from echo_tf.training import train
+from models import alemi2018
+from tests.conftest import ROOT
+
+TINY = {"study": "tests", "dataset": "tiny", "method": "echo", "epochs": 2, "batch_size": 10}
+TINY |= {"latent_dim": 3, "width": 0.1, "learning_rate": 0.02}
+
+
+def tiny_images():
+    rng = np.random.default_rng(0)
+    bars = {name: np.arange(8)[:, None] < rng.integers(1, 8, (n, 1, 1, 1)) for name, n in (("train", 45), ("test", 23))}
+    splits = {name: np.broadcast_to(x, (len(x), 8, 8, 1)).astype(np.uint8) for name, x in bars.items()}
+    return ImageData("tiny", "bars", "made here", splits, 1)
+
+
+def run(tmp_path, load=tiny_images, **settings):
+    config = RunConfig(**{**TINY, **settings})
+    return train(config, alemi2018, load, tmp_path / "results", tmp_path / "work", verbose=0)
+
+
+def test_a_run_leaves_its_record_its_model_and_its_log(tmp_path):
+    record, existed = run(tmp_path, method="vae", eval_samples=2)
+    assert not existed and record["status"] == "finished"
+    stored = records.read(tmp_path / "results/runs/tests/tiny/vae/beta1_seed0_none.json")
+    assert stored == {"format": 1, **json.loads(json.dumps(record))}
+    assert stored["data"]["sizes"] == {"train": 45, "test": 23} and stored["data"]["variant"] == "bars"
+    assert stored["fidelity"] == {"word": "paper", "switches": {k: stored["config"][k] for k in stored["fidelity"]["switches"]}}
+    assert [entry["epoch"] for entry in stored["history"]] == [1, 2]
+    assert stored["test"]["images"] == 23 and stored["test"]["samples_per_image"] == 2
+    metrics = {name: value["mean"] for name, value in stored["test"]["metrics"].items()}
+    assert metrics["neg_elbo_nats"] == pytest.approx(metrics["rate_nats"] + metrics["distortion_nats"])
+    folder = tmp_path / "work/tests/tiny/vae/beta1_seed0_none"
+    model = keras.saving.load_model(folder / "model.keras")
+    assert model.rate(tiny_images().floats("test")).mean() == pytest.approx(metrics["rate_nats"], rel=1e-5)
+    assert logged_tags(folder / "tensorboard") >= {"rate", "distortion", "neg_elbo", "learning_rate", "reconstructions"}
+
+
+def logged_tags(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    assert len(events.Tensors("rate")) == 2
+    return set(events.Tags()["tensors"])
+
+
+def test_a_finished_run_is_skipped_without_touching_the_data(tmp_path):
+    first, _ = run(tmp_path)
+
+    def never():
+        raise AssertionError("the data were loaded")
+
+    again, existed = run(tmp_path, never)
+    assert existed and again["test"] == first["test"]
+
+
+def test_a_record_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
+    def full(path, record):
+        raise InputError("cannot write: no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(InputError):
+        patch.setattr("echo_tf.training.records.write", full)
+        run(tmp_path)
+    monkeypatch.setattr("keras.Model.fit", lambda *_, **__: pytest.fail("trained again"))
+    assert run(tmp_path)[0]["status"] == "finished"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_configuration_under_the_same_name_is_refused_with_the_difference(tmp_path, finished):
+    if finished:
+        run(tmp_path)
+    else:
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path, lambda: 1 / 0)
+        folder = tmp_path / "work/tests/tiny/echo/beta1_seed0_none"
+        (folder / "config.json").write_text(json.dumps(RunConfig(**TINY).model_dump()))
+    with pytest.raises(InputError, match=r"epochs: 2 -> 3.*name="):
+        run(tmp_path, epochs=3)
+    run(tmp_path, epochs=3, name="other")
+
+
+def test_the_record_says_where_echo_s_noise_came_from(tmp_path):
+    batch, _ = run(tmp_path)
+    pool, _ = run(tmp_path, eval_noise="pool", pool_size=30, name="pool")
+    vae, _ = run(tmp_path, method="vae")
+    assert [r["test"]["echo_noise_from"] for r in (batch, pool, vae)] == ["batch", "pool", None]
+    assert batch["test"]["rate_floor_nats"] > 0 and vae["test"]["rate_floor_nats"] is None
+    model = keras.saving.load_model(tmp_path / "work/tests/tiny/echo/pool/model.keras")
+    assert model.channel.noise_source == "pool" and model.channel.sample_marginal(2).shape == (2, 3)
+    assert model.sample(tiny_images().floats("test", [0])).shape == (1, 3)
+
+
+@pytest.mark.parametrize("method", ["vae", "echo"])
+def test_a_run_that_diverges_keeps_its_last_finite_checkpoint_and_says_so(tmp_path, monkeypatch, method):
+    monkeypatch.setattr("echo_tf.training.SCHEDULES", {"paper": lambda epoch, epochs, base: base if epoch < 1 else 1e30})
+    record, _ = run(tmp_path, method=method, epochs=4)
+    assert record["status"] == "diverged" and len(record["history"]) < 4 and "test" not in record
+    kept = sorted((tmp_path / f"work/tests/tiny/{method}/beta1_seed0_none").glob("checkpoint-*.npz"))
+    with np.load(kept[-1], allow_pickle=False) as state:
+        assert all(np.all(np.isfinite(state[name])) for name in state.files if name != "history")
+    assert run(tmp_path, method=method, epochs=4) == (records.read(next((tmp_path / "results").rglob("*.json"))), True)
+
+
+def test_a_live_lock_is_respected_and_a_dead_one_is_not(tmp_path):
+    folder = tmp_path / "work/tests/tiny/echo/beta1_seed0_none"
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / "lock"), pytest.raises(InputError, match="another process"):
+        run(tmp_path)
+    script = (
+        f"import filelock, time; filelock.FileLock({str(folder / 'lock')!r}).acquire(); print(1, flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    holder.kill()
+    holder.wait()
+    assert run(tmp_path)[0]["status"] == "finished"
+
+
+def test_too_few_images_for_a_batch_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'batch_size' is 50, but tiny has 45"):
+        run(tmp_path, batch_size=50)
+
+
+def test_released_fashion_mnist_takes_the_first_images_only(tmp_path):
+    record, _ = run(tmp_path, dataset="fashion_mnist", fashion_mnist_train_images=20, epochs=1)
+    assert record["data"]["train_images_used"] == 20
+
+
+KILLED = ["train", "quickstart", "--deterministic", "width=0.1", "epochs=4", "batch_size=50", "learning_rate=1e-3"]
+
+
+def test_killed_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
+    def start(place):
+        places = ["--results", str(tmp_path / place), "--work-dir", str(tmp_path / place / "work")]
+        words = [sys.executable, str(ROOT / "run.py"), *KILLED, *places]
+        with open(tmp_path / f"{place}.log", "a") as log:
+            return subprocess.Popen(words, stdout=log, stderr=log, env=os.environ)
+
+    def stop_after(process, epoch, number):
+        folder = tmp_path / "killed/work/quickstart/digits/echo/beta0.3_seed0_short"
+        deadline = time.time() + 120
+        while not list(folder.glob(f"checkpoint-{epoch:05d}.npz")):
+            assert process.poll() is None and time.time() < deadline, (tmp_path / "killed.log").read_text()
+            time.sleep(0.02)
+        process.send_signal(number)
+        return process.wait()
+
+    whole = start("whole")
+    assert whole.wait() == 0, (tmp_path / "whole.log").read_text()
+    assert stop_after(start("killed"), 1, signal.SIGTERM) == 75
+    assert stop_after(start("killed"), 2, signal.SIGKILL) == -signal.SIGKILL
+    assert start("killed").wait() == 0, (tmp_path / "killed.log").read_text()
+    path = "runs/quickstart/digits/echo/beta0.3_seed0_short.json"
+    one, other = (records.read(tmp_path / place / path) for place in ("whole", "killed"))
+    without_times = [[{k: v for k, v in entry.items() if k != "seconds"} for entry in r["history"]] for r in (one, other)]
+    assert without_times[0] == without_times[1] and len(without_times[0]) == 4
+    assert one["test"]["metrics"] == other["test"]["metrics"]
+    models = [
+        keras.saving.load_model(tmp_path / place / "work/quickstart/digits/echo/beta0.3_seed0_short/model.keras")
+        for place in ("whole", "killed")
+    ]
+    for mine, theirs in zip(models[0].get_weights(), models[1].get_weights()):
+        np.testing.assert_array_equal(mine, theirs)
