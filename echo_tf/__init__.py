@@ -4,6 +4,7 @@ Rates and distortions are nats per example throughout.
 """
 
 from echo_tf.autoencoder import RateDistortionAutoencoder
+from echo_tf.bias import Bias
 from echo_tf.channels import EchoSample, GaussianSample, half, tanh16
 from echo_tf.guards import at_least_float32
 from echo_tf.marginals import StandardNormal
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "Bias",
     "EchoSample",
     "GaussianSample",
     "RateDistortionAutoencoder",

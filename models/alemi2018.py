@@ -16,7 +16,7 @@ k = 4 in the paper (1,398,849 parameters at d = 32), 5 in the released configura
 import keras
 from keras import layers
 
-from echo_tf import at_least_float32
+from echo_tf import Bias, at_least_float32
 
 
 def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(28, 28, 1), width=1.0):
@@ -32,8 +32,9 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(2
     x = keras.Input(image_shape, name="x")
     h = x
     for filters, strides in ((32, 1), (32, 2), (64, 1), (64, 2)):
-        h = layers.Conv2D(_scaled(filters, width), 5, strides, padding="same", activation="relu")(h)
-    h = layers.Conv2D(_scaled(256, width), (height // 4, width_pixels // 4), padding="valid", activation="relu")(h)
+        h = Bias("relu")(layers.Conv2D(_scaled(filters, width), 5, strides, padding="same", use_bias=False)(h))
+    kernel = (height // 4, width_pixels // 4)
+    h = Bias("relu")(layers.Conv2D(_scaled(256, width), kernel, padding="valid", use_bias=False)(h))
     h = layers.Flatten()(h)
     precise = at_least_float32()
     heads = [
@@ -52,9 +53,9 @@ def decoder(latent_dim=32, image_shape=(28, 28, 1), width=1.0, output_kernel=4):
     z = keras.Input((latent_dim,), name="z")
     h = layers.Reshape((1, 1, latent_dim))(z)
     kernel = (height // 4, width_pixels // 4)
-    h = layers.Conv2DTranspose(_scaled(64, width), kernel, padding="valid", activation="relu")(h)
+    h = Bias("relu")(layers.Conv2DTranspose(_scaled(64, width), kernel, padding="valid", use_bias=False)(h))
     for filters, kernel, strides in ((64, 5, 1), (64, 5, 2), (32, 5, 1), (32, 5, 2), (32, 4, 1)):
-        h = layers.Conv2DTranspose(_scaled(filters, width), kernel, strides, padding="same", activation="relu")(h)
+        h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), kernel, strides, padding="same", use_bias=False)(h))
     logits = layers.Conv2D(channels, output_kernel, padding="same", dtype=at_least_float32(), name="logits")(h)
     return keras.Model(z, logits, name="decoder")
 
