@@ -5,21 +5,28 @@ Rates and distortions are nats per example throughout.
 
 from echo_tf.autoencoder import RateDistortionAutoencoder
 from echo_tf.bias import Bias
-from echo_tf.channels import EchoSample, GaussianSample, half, tanh16
+from echo_tf.channels import EchoSample, FlowSample, GaussianSample, half, tanh16
+from echo_tf.flows import AutoregressiveFlow
 from echo_tf.guards import at_least_float32
-from echo_tf.marginals import StandardNormal
+from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
 from echo_tf.methods import METHODS, make_method
 from echo_tf.noise import echo_noise, exact_clip
+from echo_tf.penalties import MaximumMeanDiscrepancy
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "AutoregressiveFlow",
     "Bias",
     "EchoSample",
+    "FlowMarginal",
+    "FlowSample",
     "GaussianSample",
+    "MaximumMeanDiscrepancy",
     "RateDistortionAutoencoder",
     "StandardNormal",
+    "VampPrior",
     "at_least_float32",
     "echo_noise",
     "exact_clip",

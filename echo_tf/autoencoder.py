@@ -15,7 +15,7 @@ from keras import ops
 
 from echo_tf.distortions import DISTORTIONS
 from echo_tf.guards import on_tensorflow_cpu
-from echo_tf.marginals import StandardNormal
+from echo_tf.marginals import StandardNormal, VampPrior
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -68,23 +68,31 @@ class RateDistortionAutoencoder(keras.Model):
 
     def build(self, input_shape):
         loc_shape, log_scale_shape = self.encoder.compute_output_shape(tuple(input_shape))
-        self.channel.build([loc_shape, log_scale_shape])
-        for layer in (self.marginal, *self.penalties):
-            if layer is not None and not layer.built:
-                layer.build(loc_shape)
+        shapes = [(self.channel, [loc_shape, log_scale_shape]), *((penalty, loc_shape) for penalty in self.penalties)]
+        shapes.append((self.marginal, input_shape if isinstance(self.marginal, VampPrior) else loc_shape))
+        for layer, shape in shapes:
+            if layer is not None and not layer.built:  # parts of a loaded model are built already
+                layer.build(shape)
 
     def call(self, x, training=False):
-        measure = DISTORTIONS[self._distortion_name]
         encodings = self.encoder(x, training=training)
-        code = self.channel(encodings)
-        output = self.decoder(code, training=training)
-        given = () if self.marginal is None else (code, self.marginal)
-        return {
-            "code": code,
-            "rate": self.channel.rate(encodings, *given),
-            "distortion": measure.nats(x, output),
-            "reconstruction": measure.reconstruct(output),
-        }
+        draw = self.channel.draw(encodings)
+        rate = self.channel.rate(encodings, *self._given(draw))
+        return {"code": draw.code, "rate": rate, **self._decode(x, draw, training)}
+
+    def log_weights(self, x, encodings):
+        """log p(x|z) p(z) / q(z|x) at one code drawn from each of the encodings, (B,), in nats; not for Echo."""
+        draw = self.channel.draw(encodings)
+        return -self._decode(x, draw)["distortion"] - self.channel.log_ratio(encodings, *self._given(draw))
+
+    def _given(self, draw):
+        """What a rate is measured with besides the encodings: nothing, or a draw and the marginal's density."""
+        return () if self.marginal is None else (draw, self.marginal.given(self.encoder))
+
+    def _decode(self, x, draw, training=False):
+        measure = DISTORTIONS[self._distortion_name]
+        output = self.decoder(draw.code, training=training)
+        return {"distortion": measure.nats(x, output), "reconstruction": measure.reconstruct(output)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         rate, distortion = y_pred["rate"], y_pred["distortion"]
@@ -156,7 +164,10 @@ class RateDistortionAutoencoder(keras.Model):
 
     def generate(self, n):
         """n examples decoded from codes of the marginal: p(z), or Echo's own q(z), for which `adapt` comes first."""
-        code = self.channel.sample_marginal(n) if self.marginal is None else self.marginal.sample(n)
+        if self.marginal is None:
+            code = self.channel.sample_marginal(n)
+        else:
+            code = self.channel.generate(n, self.marginal.given(self.encoder))
         return ops.convert_to_numpy(DISTORTIONS[self._distortion_name].reconstruct(self.decoder(code)))
 
     def adapt(self, x, batch_size=100):

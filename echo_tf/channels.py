@@ -6,13 +6,15 @@ Echo's rate is exact; that of a parametric channel is measured against a margina
 """
 
 import math
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from echo_tf.flows import AutoregressiveFlow
 from echo_tf.guards import at_least_float32
-from echo_tf.marginals import StandardNormal
+from echo_tf.marginals import GaussianMixture, StandardNormal, normal_log_prob
 from echo_tf.noise import (
     MACHINE_PRECISION,
     SCHEMES,
@@ -24,6 +26,19 @@ from echo_tf.noise import (
 )
 
 NOISE_SOURCES = ("batch", "pool")
+
+
+class Draw(NamedTuple):
+    """One draw from a channel.
+
+    code: z, (B, ..., d).
+    base: the code before the channel's flow, z0; the code itself where there is none.
+    log_det: log |det dz/dz0|, (B,), or 0.
+    """
+
+    code: Any
+    base: Any
+    log_det: Any = 0.0
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -127,6 +142,11 @@ class EchoSample(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(self._check_shapes(input_shape)[0])
+
+    def draw(self, inputs):
+        """A `Draw` of codes."""
+        code = self(inputs)
+        return Draw(code, code)
 
     def rate(self, inputs):
         """Pointwise information -sum_j (log clip + log_sigmoid_j) in nats, shape (B,); its mean is I(X; Z) (equation 4)."""
@@ -244,29 +264,107 @@ class GaussianSample(keras.layers.Layer):
         self._seeds = keras.random.SeedGenerator(seed)
 
     def call(self, inputs):
-        loc, log_scale = inputs
-        return loc + ops.exp(log_scale) * keras.random.normal(ops.shape(loc), dtype=self.compute_dtype, seed=self._seeds)
+        return self.draw(inputs).code
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[0])
 
+    def draw(self, inputs):
+        """A `Draw` of codes."""
+        loc, log_scale = self._encodings(inputs)
+        noise = keras.random.normal(ops.shape(loc), dtype=self.compute_dtype, seed=self._seeds)
+        return self.from_base(loc + ops.exp(log_scale) * noise)
+
+    def from_base(self, base):
+        """The `Draw` that a code before the flow becomes."""
+        return Draw(base, base)
+
+    def log_prob(self, inputs, draw):
+        """log q(z|x) of a draw in nats, shape (B,)."""
+        return _sum_all(normal_log_prob(draw.base, *self._encodings(inputs))) - draw.log_det
+
     def negative_entropy(self, inputs):
         """-H(q(z|x)) in nats, shape (B,), in closed form."""
-        log_scale = ops.convert_to_tensor(inputs[1], dtype=self.compute_dtype)
-        entropy = log_scale + 0.5 * math.log(2.0 * math.pi * math.e)
-        return -ops.sum(entropy, axis=tuple(range(1, len(log_scale.shape))))
+        return -_sum_all(ops.sum(self._encodings(inputs)[1] + 0.5 * math.log(2.0 * math.pi * math.e), axis=-1))
 
-    def rate(self, inputs, code=None, marginal=None):
+    def rate(self, inputs, draw=None, density=None):
         """KL(q(z|x) || p(z)) in nats, shape (B,): an upper bound, on average, of I(X; Z).
 
-        In closed form under a standard normal p (the default); under another marginal,
-        -H(q(z|x)) - log p(code), one draw of its expectation.
+        In closed form under a standard normal p (the default); under another `density` (of a marginal's `given`),
+        -H(q(z|x)) - log p(z) at the draw, a sample of its expectation.
         """
-        if marginal is None or isinstance(marginal, StandardNormal):
-            loc, log_scale = (ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs)
+        if density is None or isinstance(density, StandardNormal):
+            loc, log_scale = self._encodings(inputs)
             divergence = 0.5 * (ops.exp(2.0 * log_scale) + ops.square(loc) - 1.0) - log_scale
-            return ops.sum(divergence, axis=tuple(range(1, len(loc.shape))))
-        return self.negative_entropy(inputs) - marginal.log_prob(code)
+            return _sum_all(ops.sum(divergence, axis=-1))
+        return self.negative_entropy(inputs) - density.log_prob(draw.code)
+
+    def log_ratio(self, inputs, draw, density):
+        """log q(z|x) - log p(z) at the draw, in nats, shape (B,): what importance weights are made of."""
+        return self.log_prob(inputs, draw) - density.log_prob(draw.code)
+
+    def generate(self, n, density):
+        """n codes of the marginal, (n, ..., d)."""
+        return density.sample(n)
+
+    def _encodings(self, inputs):
+        return [ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs]
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
+class FlowSample(GaussianSample):
+    """Inverse autoregressive flow (IAF) channel: Gaussian noise, then an invertible map, z = flow(loc + scale * N(0, I)).
+
+    Reference: Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016; Echo
+    paper, appendix E. TensorFlow only.
+
+    Args:
+        num_steps, hidden_units, mean_only, trained: as in `AutoregressiveFlow`.
+        seed: an integer or None.
+
+    Call arguments:
+        inputs: `[loc, log_scale]`, both (B, d), of z0, the code before the flow.
+
+    Input shape: two of (B, d). Output shape: (B, d). Computes in float32 or better.
+    """
+
+    def __init__(
+        self, num_steps=2, hidden_units=(640, 640, 640), mean_only=True, trained=True, seed=None, dtype=None, **kwargs
+    ):
+        super().__init__(seed=seed, dtype=dtype, **kwargs)
+        self.flow = AutoregressiveFlow(num_steps, hidden_units, mean_only, trained, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.flow.build(input_shape[0])
+
+    def from_base(self, base):
+        code, log_det = self.flow.inverse(base)  # the inverse of an autoregressive flow is one pass of its networks
+        return Draw(code, base, log_det)
+
+    def rate(self, inputs, draw, density):
+        """log q(z|x) - log p(z) at the draw in nats, shape (B,): a sample of KL(q(z|x) || p(z)).
+
+        A `VampPrior`'s mixture is over z0: log q(z0|x) - log p(z0), the same divergence before an invertible map.
+        """
+        return self.log_ratio(inputs, draw, density)
+
+    def log_ratio(self, inputs, draw, density):
+        if isinstance(density, GaussianMixture):
+            draw = Draw(draw.base, draw.base)
+        return self.log_prob(inputs, draw) - density.log_prob(draw.code)
+
+    def generate(self, n, density):
+        codes = density.sample(n)
+        return self.from_base(codes).code if isinstance(density, GaussianMixture) else codes
+
+    def get_config(self):
+        own = ("num_steps", "hidden_units", "mean_only", "trained")
+        return {**super().get_config(), **{name: getattr(self.flow, name) for name in own}}
+
+
+def _sum_all(x):
+    """Sums over all axes but the first."""
+    return ops.sum(x, axis=tuple(range(1, len(x.shape)))) if len(x.shape) > 1 else x

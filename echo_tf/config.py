@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 import yaml
@@ -10,15 +10,41 @@ import yaml
 from echo_tf.channels import NOISE_SOURCES
 from echo_tf.distortions import DISTORTIONS
 from echo_tf.errors import InputError
+from echo_tf.marginals import DENSITIES, STARTS
 from echo_tf.methods import METHODS
 from echo_tf.noise import SCHEMES
 from echo_tf.schedules import SCHEDULES
 
-# Where the paper and the released code differ, and what each word of `fidelity` chooses.
+
+class Switch(NamedTuple):
+    """A place where the paper and the released code differ.
+
+    paper, released: what each word of `fidelity` chooses.
+    methods: those whose runs it changes; None: all.
+    """
+
+    paper: Any
+    released: Any
+    methods: tuple | None = None
+
+    def chosen(self, word, method):
+        return self.released if word == "released" and self.bears_on(method) else self.paper
+
+    def bears_on(self, method):
+        return self.methods is None or method in self.methods
+
+
+WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
+WITH_VAMP = tuple(name for name, method in METHODS.items() if "vamp_start" in method.settings)
 FIDELITY = {
-    "schedule": {"paper": "paper", "released": "released"},
-    "output_kernel": {"paper": 4, "released": 5},
-    "fashion_mnist_train_images": {"paper": 60_000, "released": 50_000},
+    "schedule": Switch("paper", "released"),
+    "output_kernel": Switch(4, 5),
+    "fashion_mnist_train_images": Switch(60_000, 50_000),
+    "flow_steps": Switch(2, 4, WITH_FLOW),
+    "flows_trained": Switch(True, False, WITH_FLOW),
+    "vamp_density": Switch("mixture", "mean_of_logs", WITH_VAMP),
+    "vamp_start": Switch("training_images", "mean_image", WITH_VAMP),
+    "mmd_bandwidth": Switch(None, 0.01, ("iaf-mmd",)),  # None: latents / sqrt 2
 }
 
 
@@ -29,6 +55,8 @@ class RunConfig(pydantic.BaseModel):
     width: factor on the network's number of filters.
     fidelity: "paper" or "released"; decides each switch of `FIDELITY` that is not given by itself.
     num_terms: Echo's; None: batch_size - 1. scheme, max_magnitude: Echo's.
+    pseudo_inputs: of a VampPrior. flow_units: hidden layers of a flow's step; flow_mean_only: it shifts and does not scale.
+    likelihood_samples: codes for each test image in the importance-sampled log-likelihood; 0: none is made.
     eval_samples: codes drawn for each test image. eval_noise: where Echo's donors come from at test,
         the rest of the test "batch" (as in the paper) or a "pool" of pool_size training encodings.
     """
@@ -53,10 +81,19 @@ class RunConfig(pydantic.BaseModel):
     schedule: Literal[tuple(SCHEDULES)]
     output_kernel: pydantic.PositiveInt
     fashion_mnist_train_images: pydantic.PositiveInt
+    flow_steps: pydantic.PositiveInt
+    flows_trained: bool
+    vamp_density: Literal[DENSITIES]
+    vamp_start: Literal[STARTS]
+    mmd_bandwidth: pydantic.PositiveFloat | None
+    flow_units: tuple[pydantic.PositiveInt, ...] = (640, 640, 640)
+    flow_mean_only: bool = True
+    pseudo_inputs: pydantic.PositiveInt = 750
     num_terms: pydantic.PositiveInt | None = None
     scheme: Literal[SCHEMES] | None = None
     max_magnitude: pydantic.PositiveFloat | None = None
     eval_samples: pydantic.PositiveInt = 1
+    likelihood_samples: pydantic.NonNegativeInt = 0
     eval_noise: Literal[NOISE_SOURCES] = "batch"
     pool_size: pydantic.PositiveInt = 1000
     dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
@@ -65,8 +102,8 @@ class RunConfig(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _decide_switches(cls, values):
-        word = values.get("fidelity", "paper")
-        return {**{key: choice.get(word, choice["paper"]) for key, choice in FIDELITY.items()}, **values}
+        word, method = values.get("fidelity"), values.get("method")
+        return {**{key: switch.chosen(word, method) for key, switch in FIDELITY.items()}, **values}
 
     @property
     def run_name(self):
@@ -79,15 +116,16 @@ class RunConfig(pydantic.BaseModel):
 
     @property
     def switches(self):
-        return {key: getattr(self, key) for key in FIDELITY}
+        """The switches of `FIDELITY` that bear on this method."""
+        return {key: getattr(self, key) for key, switch in FIDELITY.items() if switch.bears_on(self.method)}
 
     @property
-    def channel_settings(self):
-        """What `make_method` hands to the channel."""
-        given = {"num_terms": self.num_terms, "scheme": self.scheme, "max_magnitude": self.max_magnitude}
-        if "num_terms" in METHODS[self.method].channel_settings:
+    def method_settings(self):
+        """What `make_method` hands to the method's parts."""
+        given = {name: getattr(self, name) for name in METHODS[self.method].settings if hasattr(self, name)}
+        if "num_terms" in given:
             given["num_terms"] = self.num_terms or self.batch_size - 1
-        return {"seed": self.seed, **{key: value for key, value in given.items() if value is not None}}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Study(pydantic.BaseModel):
@@ -147,19 +185,30 @@ def resolve(study, preset=None, overrides=()):
         **{axis: choices[0] for axis, choices in study.axes.items()},
     }
     values.update(study.presets[preset])
+    overridden = set()
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"settings are given as key=value, got {override!r}.")
         try:
             values[key] = yaml.safe_load(value)
+            overridden.add(key)
         except yaml.YAMLError as error:
             raise InputError(f"{key}: {value!r} is not a YAML value.") from error
     config = _validated(RunConfig, values, "setting")
-    strangers = sorted(set(config.channel_settings) - set(METHODS[config.method].channel_settings))
+    parts = {name for method in METHODS.values() for name in method.settings}
+    strangers = sorted((overridden & parts) - set(METHODS[config.method].settings))
     if strangers:
         raise InputError(f"setting {strangers[0]} is not one of method {config.method!r}: leave it out.")
     return config
+
+
+def completed(settings):
+    """Recorded settings (a dict) with those that did not exist yet at their defaults; as they are if no longer valid."""
+    try:
+        return RunConfig(**settings).model_dump()
+    except pydantic.ValidationError:
+        return settings
 
 
 def difference(old, new):

@@ -1,7 +1,9 @@
 """Test metrics of a trained autoencoder."""
 
+import keras
 import numpy as np
 import tqdm
+from keras import ops
 
 METRICS = ("rate_nats", "distortion_nats", "neg_elbo_nats")
 
@@ -35,4 +37,55 @@ def evaluate(model, x, num_samples=1, batch_size=100, check=lambda: None, progre
     return {
         name: {"mean": float(value.mean()), "standard_error": float(value.std(ddof=1) / np.sqrt(len(value)))}
         for name, value in values.items()
+    }
+
+
+class _LogWeights(keras.Model):
+    """Log importance weights of `samples` codes for each example, x (B, ...) -> (samples, B): Keras compiles its `predict`."""
+
+    def __init__(self, model, samples):
+        super().__init__(name="log_weights")  # Keras would make a name that TensorFlow refuses
+        self.model, self.samples = model, samples
+
+    def call(self, x):
+        encodings = [ops.tile(e, (self.samples, *[1] * (len(e.shape) - 1))) for e in self.model.encoder(x)]
+        tiled = ops.tile(x, (self.samples, *[1] * (len(x.shape) - 1)))
+        weights = self.model.log_weights(tiled, encodings)
+        return ops.reshape(weights, (self.samples, -1))
+
+
+def log_likelihood(model, x, num_samples, batch_size=100, check=lambda: None, progress=True):
+    """log p(x) by importance sampling, log mean_k p(x|z_k) p(z_k) / q(z_k|x): a lower bound that tightens with num_samples.
+
+    Reference: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, equation 8.
+
+    Args: as `evaluate`; num_samples: codes z_k of each image.
+
+    Returns:
+        {"neg_log_likelihood_nats": {"mean": ..., "standard_error": ...}, "samples_per_image": num_samples}.
+
+    Raises:
+        ValueError: for an Echo model, whose q(z|x) has no known density.
+    """
+    if model.marginal is None:
+        raise ValueError("the density q(z|x) of an Echo channel is not known: there are no importance weights.")
+    at_once = min(num_samples, 10)  # a VampPrior encodes its pseudo-inputs anew on every call
+    chunk = _LogWeights(model, at_once)
+    calls = -(-num_samples // at_once)
+    found = []
+    with tqdm.tqdm(total=len(x), desc="likelihood", unit="image", disable=not progress, leave=False) as bar:
+        for i in range(0, len(x), batch_size):
+            rows = x[i : i + batch_size]
+            log_weights = []
+            for _ in range(calls):
+                log_weights.append(chunk.predict_on_batch(rows))
+                check()
+            log_weights = np.concatenate(log_weights)[:num_samples].astype(np.float64)
+            found.append(np.logaddexp.reduce(log_weights, axis=0) - np.log(num_samples))
+            bar.update(len(rows))
+    bound = -np.concatenate(found)
+    error = float(bound.std(ddof=1) / np.sqrt(len(bound)))
+    return {
+        "neg_log_likelihood_nats": {"mean": float(bound.mean()), "standard_error": error},
+        "samples_per_image": num_samples,
     }

@@ -1,14 +1,48 @@
 """The methods of the Echo paper's Table 1, as a table of compositions.
 
-A method is a choice of channel and marginal around one pair of networks; a row here, never a class.
+A method is a choice of channel, marginal and penalty around one pair of networks; a row here, never a class.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from echo_tf.autoencoder import RateDistortionAutoencoder
-from echo_tf.channels import EchoSample, GaussianSample
-from echo_tf.marginals import StandardNormal
+from echo_tf.channels import EchoSample, FlowSample, GaussianSample
+from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
+from echo_tf.penalties import MaximumMeanDiscrepancy
+
+
+class Part(NamedTuple):
+    """A layer of a composition: its class, and the settings that it takes with the names of its arguments."""
+
+    layer: type
+    arguments: dict
+
+    def make(self, settings, place):
+        """The layer. Its seed differs by its place in the composition: parts of one seed would draw the same noise."""
+        given = {argument: settings[name] for name, argument in self.arguments.items() if name in settings}
+        if given.get("seed") is not None:
+            given["seed"] += place * SEED_STRIDE
+        return self.layer(**given)
+
+
+SEED_STRIDE = 1_000_003
+SEED = {"seed": "seed"}
+ECHO_SETTINGS = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative")
+FLOW_SETTINGS = {
+    "flow_steps": "num_steps",
+    "flow_units": "hidden_units",
+    "flow_mean_only": "mean_only",
+    "flows_trained": "trained",
+}
+VAMP_SETTINGS = {"pseudo_inputs": "num_pseudo_inputs", "vamp_density": "density", "vamp_start": "start"}
+
+ECHO = Part(EchoSample, {**SEED, **{name: name for name in ECHO_SETTINGS}})
+GAUSSIAN = Part(GaussianSample, SEED)
+IAF = Part(FlowSample, {**SEED, **FLOW_SETTINGS})
+NORMAL = Part(StandardNormal, SEED)
+MAF = Part(FlowMarginal, {**SEED, **FLOW_SETTINGS})
+VAMP = Part(VampPrior, {**SEED, **VAMP_SETTINGS})
+MMD = Part(MaximumMeanDiscrepancy, {**SEED, "mmd_weight": "weight", "mmd_bandwidth": "bandwidth"})
 
 
 class Method(NamedTuple):
@@ -16,29 +50,34 @@ class Method(NamedTuple):
 
     title: the method's name in the paper's Table 1.
     citation: where the method comes from.
-    parameters: number of parameters with the paper's network and 32 latents.
-    channel: settings -> channel layer.
-    channel_settings: the settings that the channel takes.
-    marginal: settings -> marginal layer, or None.
+    parameters: number of parameters with the paper's network, 32 latents and 2 flow steps.
+    channel, marginal, penalty: its parts; Echo needs no marginal.
     """
 
     title: str
     citation: str
     parameters: int
-    channel: Callable
-    channel_settings: tuple = ("seed",)
-    marginal: Callable | None = None
+    channel: Part
+    marginal: Part | None = None
+    penalty: Part | None = None
+
+    @property
+    def settings(self):
+        """The settings that the method's parts take."""
+        parts = filter(None, (self.channel, self.marginal, self.penalty))
+        return tuple(dict.fromkeys(name for part in parts for name in part.arguments))
 
 
 METHODS = {
-    "echo": Method(
-        "Echo",
-        "Brekelmans et al., NeurIPS 2019",
-        1_398_849,
-        EchoSample,
-        ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative", "seed"),
-    ),
-    "vae": Method("VAE", "Kingma and Welling, ICLR 2014", 1_398_849, GaussianSample, marginal=StandardNormal),
+    "echo": Method("Echo", "Brekelmans et al., NeurIPS 2019", 1_398_849, ECHO),
+    "vae": Method("VAE", "Kingma and Welling, ICLR 2014", 1_398_849, GAUSSIAN, NORMAL),
+    "info-vae": Method("InfoVAE", "Zhao, Song and Ermon, AAAI 2019", 1_398_849, GAUSSIAN, NORMAL, MMD),
+    "vae-maf": Method("VAE-MAF", "Papamakarios et al., NeurIPS 2017", 3_123_073, GAUSSIAN, MAF),
+    "vae-vamp": Method("VAE-Vamp", "Tomczak and Welling, AISTATS 2018", 1_986_849, GAUSSIAN, VAMP),
+    "iaf-prior": Method("IAF-Prior", "Kingma et al., NeurIPS 2016", 3_123_073, IAF, NORMAL),
+    "iaf-mmd": Method("IAF+MMD", "Kingma et al., NeurIPS 2016; Zhao, Song and Ermon, AAAI 2019", 3_123_073, IAF, NORMAL, MMD),
+    "iaf-maf": Method("IAF-MAF", "Kingma et al., NeurIPS 2016; Papamakarios et al., NeurIPS 2017", 4_847_297, IAF, MAF),
+    "iaf-vamp": Method("IAF-Vamp", "Kingma et al., NeurIPS 2016; Tomczak and Welling, AISTATS 2018", 3_711_073, IAF, VAMP),
 }
 
 
@@ -51,26 +90,28 @@ def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion=
         decoder_builder: (latent_dim) -> Keras model, z -> output.
         beta, distortion: as in `RateDistortionAutoencoder`.
         latent_dim: d, the size of the code.
-        **settings: of the channel (`Method.channel_settings`), such as num_terms=99 for Echo at batch size 100.
+        **settings: of the method's parts (`Method.settings`), such as num_terms=99 for Echo at batch size 100.
 
     Returns:
         A `RateDistortionAutoencoder`, not compiled.
 
     Raises:
         ValueError: for an unknown method, or a setting that it does not take.
+        RuntimeError: for a flow on another backend than TensorFlow.
     """
     if name not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}.")
     method = METHODS[name]
-    unknown = sorted(set(settings) - set(method.channel_settings))
+    unknown = sorted(set(settings) - set(method.settings))
     if unknown:
-        raise ValueError(f"{name} takes the settings {', '.join(method.channel_settings)}, got {', '.join(unknown)}.")
-    channel = method.channel(**settings)
+        raise ValueError(f"{name} takes the settings {', '.join(method.settings)}, got {', '.join(unknown)}.")
+    channel = method.channel.make(settings, 0)
     return RateDistortionAutoencoder(
         encoder_builder(latent_dim=latent_dim, head_activations=channel.head_activations),
         channel,
         decoder_builder(latent_dim=latent_dim),
-        marginal=method.marginal() if method.marginal else None,
+        marginal=method.marginal.make(settings, 1) if method.marginal else None,
         distortion=distortion,
         beta=beta,
+        penalties=[method.penalty.make(settings, 2)] if method.penalty else (),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from echo_tf import records
+from echo_tf.config import completed
 from echo_tf.data.catalog import CATALOG
 from echo_tf.errors import InputError
 from echo_tf.evaluation import METRICS
@@ -39,7 +40,7 @@ def summarize(results, study, published=None):
     groups = {}
     for record in records.read_all(results, study):
         if record["status"] == "finished" and record["config"]["study"] == study:
-            settings = {key: value for key, value in record["config"].items() if key not in NOT_OF_A_ROW}
+            settings = {key: value for key, value in completed(record["config"]).items() if key not in NOT_OF_A_ROW}
             groups.setdefault(json.dumps([settings, record["data"]["variant"]], sort_keys=True), []).append(record)
     if not groups:
         raise InputError(

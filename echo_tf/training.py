@@ -11,12 +11,13 @@ import keras
 import numpy as np
 
 from echo_tf import checkpoints, records
-from echo_tf.config import difference
+from echo_tf.config import completed, difference
 from echo_tf.data.batches import ShuffledBatches
 from echo_tf.errors import InputError
-from echo_tf.evaluation import evaluate
+from echo_tf.evaluation import evaluate, log_likelihood
 from echo_tf.files import check_writable, write_atomically
 from echo_tf.interrupts import StopRequest
+from echo_tf.marginals import VampPrior
 from echo_tf.methods import make_method
 from echo_tf.schedules import SCHEDULES
 from echo_tf.tensorboard_log import TensorBoardLog
@@ -72,7 +73,7 @@ def build(config, network, image_shape):
         beta=config.beta,
         distortion=config.distortion,
         latent_dim=config.latent_dim,
-        **config.channel_settings,
+        **config.method_settings,
     )
     model.build((None, *image_shape))
     # epsilon 1e-7 is that of the released code (Keras's default, unlike the 1e-8 of Adam's paper)
@@ -82,7 +83,7 @@ def build(config, network, image_shape):
 
 
 def _refuse_another(old, config, place):
-    changes = difference(old, config.model_dump())
+    changes = difference(completed(old), config.model_dump())
     if changes:
         raise InputError(
             f"{place} belongs to another configuration ({'; '.join(changes)}): "
@@ -103,6 +104,12 @@ def _train_locked(config, network, data, record_path, folder, verbose, stop):
         )
     write_atomically(config_path, json.dumps(config.model_dump(), indent=1))
     model = build(config, network, data.image_shape)
+    if isinstance(model.marginal, VampPrior):
+        if len(train_images) < config.pseudo_inputs:
+            raise InputError(
+                f"setting 'pseudo_inputs' is {config.pseudo_inputs}, but {data.name} has {len(train_images)} images."
+            )
+        model.marginal.start_from(data.floats("train", slice(len(train_images))))
     history = checkpoints.restore(folder, model)
     progress = _Progress(folder, history, stop)
     if len(history) < config.epochs:
@@ -190,6 +197,7 @@ def _measure(config, data, model, verbose, stop):
             "metrics": metrics,
             "images": len(x),
             "samples_per_image": config.eval_samples,
+            "log_likelihood": _likelihood(config, model, x, stop, verbose),
             "echo_noise_from": config.eval_noise if is_echo else None,
             "rate_floor_nats": model.channel.rate_floor if is_echo else None,
             "seconds": round(time.perf_counter() - started, 1),
@@ -200,3 +208,12 @@ def _measure(config, data, model, verbose, stop):
             "encodings_averaged": EXAMPLE_SAMPLES,
         },
     }
+
+
+def _likelihood(config, model, x, stop, verbose):
+    """The importance-sampled log-likelihood, or why there is none."""
+    if model.marginal is None:
+        return {"none": "the density q(z|x) of an Echo channel is not known, so there are no importance weights"}
+    if not config.likelihood_samples:
+        return {"none": "not asked for (likelihood_samples: 0)"}
+    return log_likelihood(model, x, config.likelihood_samples, config.batch_size, stop.check, verbose == 1)

@@ -173,13 +173,6 @@ def test_parameter_counts_are_the_published_ones(name, kernel, parameters):
     assert model.count_params() == parameters
 
 
-def test_make_method_refuses_what_it_does_not_know():
-    with pytest.raises(ValueError, match="method must be one of echo, vae"):
-        make_method("ehco", alemi2018.encoder, alemi2018.decoder)
-    with pytest.raises(ValueError, match="num_terms"):
-        make_method("vae", alemi2018.encoder, alemi2018.decoder, num_terms=9)
-
-
 def test_network_refuses_images_that_it_cannot_halve_twice():
     with pytest.raises(ValueError, match="divisible by 4"):
         alemi2018.encoder(image_shape=(30, 30, 1))

@@ -46,7 +46,7 @@ def test_rate_against_another_marginal_averages_to_its_kl_divergence(gaussian):
     wide = tfd.MultivariateNormalDiag(np.full(4, 0.3), np.full(4, 1.7))
     channel = GaussianSample(seed=1, dtype="float64")
     inputs = [x.reshape(-1, 4) for x in repeated(gaussian, 3000)]
-    draws = numpy(channel.rate(inputs, channel(inputs), wide)).reshape(-1, 5)
+    draws = numpy(channel.rate(inputs, channel.draw(inputs), wide)).reshape(-1, 5)
     expected = tfd.kl_divergence(tfd.MultivariateNormalDiag(gaussian[0], np.exp(gaussian[1])), wide).numpy()
     np.testing.assert_array_less(np.abs(draws.mean(0) - expected), 5 * draws.std(0) / np.sqrt(len(draws)))
 

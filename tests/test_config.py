@@ -4,6 +4,7 @@ import pytest
 
 from echo_tf.config import FIDELITY, difference, read_study, resolve
 from echo_tf.errors import InputError
+from echo_tf.methods import METHODS
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TABLE1 = read_study("echo/table1", CONFIGS)
@@ -12,21 +13,26 @@ TABLE1 = read_study("echo/table1", CONFIGS)
 def test_the_paper_s_settings_are_the_default():
     config = resolve(TABLE1)
     assert (config.epochs, config.batch_size, config.learning_rate, config.latent_dim, config.beta) == (200, 100, 3e-4, 32, 1)
-    assert config.channel_settings == {"seed": 0, "num_terms": 99}
+    assert config.method_settings == {"seed": 0, "num_terms": 99}
     assert str(config.run_path) == "echo/table1/binary_mnist/echo/beta1_seed0_paper"
 
 
 def test_overrides_go_before_presets_and_presets_before_the_base():
     config = resolve(TABLE1, "short", ["epochs=3", "beta=0.25", "learning_rate=1e-4", "method=vae"])
     assert (config.epochs, config.beta, config.learning_rate, config.preset) == (3, 0.25, 1e-4, "short")
-    assert config.channel_settings == {"seed": 0}
+    assert config.method_settings == {"seed": 0}
     assert resolve(TABLE1, "short").epochs == 20
 
 
 @pytest.mark.parametrize("word", ["paper", "released"])
 def test_fidelity_bundles_its_switches_and_each_can_be_set_alone(word):
+    switches = {}
+    for method in METHODS:
+        config = resolve(TABLE1, None, [f"fidelity={word}", f"method={method}"])
+        assert config.switches == {key: getattr(s, word) for key, s in FIDELITY.items() if s.bears_on(method)}
+        switches |= config.switches
+    assert set(switches) == set(FIDELITY)
     config = resolve(TABLE1, None, [f"fidelity={word}"])
-    assert config.switches == {key: choice[word] for key, choice in FIDELITY.items()}
     alone = resolve(TABLE1, None, [f"fidelity={word}", "output_kernel=5"])
     assert alone.switches == {**config.switches, "output_kernel": 5}
 
