@@ -27,7 +27,7 @@ RING_SIZES = (2048, 4096, 8192, 16384)
 
 def main(network, only=()):
     """Prints the figures of the parts `only` (all if empty) and returns the exit status."""
-    parts = {"step": bench_step, "torch": bench_torch, "fit": bench_fit, "ring": bench_ring, "commands": bench_commands}
+    parts = {name.removeprefix("bench_"): part for name, part in globals().items() if name.startswith("bench_")}
     unknown = set(only) - set(parts)
     if unknown:
         print(f"run.py: bench has the parts {', '.join(parts)}, got {', '.join(sorted(unknown))}.", file=sys.stderr)
@@ -117,6 +117,47 @@ def bench_step(network):
     yield f"step's rate / matrix product's rate: {share:.2f} (aim 0.80 or more)"
     yield f"Echo step / Gaussian step: {ratio(seconds, 'echo', 'gaussian'):.3f} (aim 1.03 or less)"
     yield f"mixed_bfloat16 step / float32 step: {ratio(seconds, 'bfloat16', 'gaussian'):.2f} (aim 0.75 or less)"
+
+
+def bench_methods(network):
+    """A step of each method beside the Gaussian's; the VampPrior's has a measure of its own."""
+    aims = {"echo": 1.03, "info-vae": 1.05, **dict.fromkeys(("vae-maf", "iaf-prior", "iaf-mmd", "iaf-maf"), 1.25)}
+    images = _images()
+    steps = {name: training_step(name, network, images, **_echo_terms(name))[0] for name in ("vae", *aims)}
+    seconds = take_turns(steps, rounds=12)
+    for name, aim in aims.items():
+        yield f"{name} step / vae step: {ratio(seconds, name, 'vae'):.3f} (aim {aim} or less)"
+
+
+def bench_vamp(network):
+    """A VampPrior's step beside the passes it needs: batch and pseudo-inputs through the encoder, batch through the decoder."""
+    import tensorflow as tf
+
+    images = _images()
+    vamp, model = training_step("vae-vamp", network, images)
+    pseudo_inputs = model.marginal.num_pseudo_inputs
+    many, codes = tf.constant(_images(BATCH + pseudo_inputs)), tf.random.normal((BATCH, *model.decoder.input_shape[1:]))
+
+    def passes(part, inputs):
+        @tf.function
+        def run():
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                loss = sum(tf.reduce_sum(output) for output in tf.nest.flatten(part(inputs, training=True)))
+            # decoder: the gradient goes on to the code; encoder: to the pseudo-inputs
+            return [tf.reduce_sum(g) for g in tape.gradient(loss, [inputs, *part.trainable_variables])]
+
+        return lambda: run()[0].numpy()
+
+    seconds = take_turns(
+        {"vamp": vamp, "encoder": passes(model.encoder, many), "decoder": passes(model.decoder, codes)}, rounds=8
+    )
+    shares = [v / (e + d) for v, e, d in zip(*(seconds[name] for name in ("vamp", "encoder", "decoder")))]
+    yield f"vae-vamp step / its encoder and decoder passes: {statistics.median(shares):.2f} (aim 1.15 or less)"
+
+
+def _echo_terms(method):
+    return {"num_terms": BATCH - 1} if method == "echo" else {}
 
 
 def bench_fit(network):

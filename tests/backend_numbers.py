@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from echo_tf import EchoSample, RateDistortionAutoencoder, echo_noise, make_method
+from echo_tf import EchoSample, MaximumMeanDiscrepancy, RateDistortionAutoencoder, echo_noise, make_method
 from models import alemi2018
 
 rng = np.random.default_rng(0)
@@ -15,22 +15,32 @@ indices = rng.integers(0, 12, (12, 30))
 x = (rng.random((12, 8, 8, 1)) > 0.6).astype("float32")
 numbers = {
     "noise": ops.convert_to_numpy(echo_noise(loc, log_scale, indices=indices)).tolist(),
+    "mmd": float(MaximumMeanDiscrepancy().discrepancy(ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale))),
     "echo_rate": ops.convert_to_numpy(EchoSample(num_terms=11).rate([loc, log_scale])).tolist(),
 }
 shared = {"image_shape": (8, 8, 1), "width": 0.1}
-for name in ("echo", "vae"):
+for name in ("echo", "vae", "info-vae", "vae-vamp"):
     model: RateDistortionAutoencoder = make_method(
         name,
         lambda **settings: alemi2018.encoder(**shared, **settings),
         lambda **settings: alemi2018.decoder(**shared, **settings),
         latent_dim=4,
+        **({"pseudo_inputs": 5} if name == "vae-vamp" else {}),
     )
     model.build((None, 8, 8, 1))
     model.set_weights([0.3 * rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
     numbers[f"{name}_encodings"] = [head.tolist() for head in model.encode(x)]
-    numbers[f"{name}_rate"] = model.rate(x).tolist()
+    if name == "vae-vamp":  # its rate is of one draw, and the backends draw other numbers
+        numbers[f"{name}_density"] = ops.convert_to_numpy(model.marginal.given(model.encoder).log_prob(loc)).tolist()
+    else:
+        numbers[f"{name}_rate"] = model.rate(x).tolist()
     numbers[f"{name}_logits"] = ops.convert_to_numpy(model.decoder(loc)).ravel().tolist()
     model.compile(keras.optimizers.Adam(1e-2))
     losses = model.fit(x, batch_size=6, epochs=20, verbose=0).history["loss"]
     numbers[f"{name}_trains"] = losses[-1] < losses[0]
+try:
+    make_method("iaf-prior", alemi2018.encoder, alemi2018.decoder)
+    numbers["flow_refused"] = None
+except RuntimeError as error:
+    numbers["flow_refused"] = str(error)
 print(json.dumps(numbers))

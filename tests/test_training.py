@@ -131,6 +131,35 @@ def test_a_live_lock_is_respected_and_a_dead_one_is_not(tmp_path):
     assert run(tmp_path)[0]["status"] == "finished"
 
 
+def test_the_likelihood_is_recorded_or_the_reason_why_not(tmp_path):
+    vamp, _ = run(tmp_path, method="vae-vamp", pseudo_inputs=12, likelihood_samples=20, eval_samples=20)
+    echo, _ = run(tmp_path, method="echo", likelihood_samples=20)
+    vae, _ = run(tmp_path, method="vae")
+    found = vamp["test"]["log_likelihood"]
+    assert found["samples_per_image"] == 20
+    bound, tighter = vamp["test"]["metrics"]["neg_elbo_nats"]["mean"], found["neg_log_likelihood_nats"]["mean"]
+    assert bound - 5 < tighter < bound + 0.3  # both are means over 20 draws
+    assert "not known" in echo["test"]["log_likelihood"]["none"] and "not asked" in vae["test"]["log_likelihood"]["none"]
+
+
+def test_pseudo_inputs_start_from_training_images_and_too_many_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'pseudo_inputs' is 46, but tiny has 45 images"):
+        run(tmp_path, method="vae-vamp", pseudo_inputs=46)
+    run(tmp_path, method="iaf-vamp", pseudo_inputs=12, flow_units=(8, 8), learning_rate=1e-12)
+    model = keras.saving.load_model(tmp_path / "work/tests/tiny/iaf-vamp/beta1_seed0_none/model.keras")
+    training = tiny_images().floats("train").reshape(45, -1)
+    for u in np.array(model.marginal.pseudo_inputs).reshape(12, -1):
+        assert np.abs(training - u).max(1).min() < 1e-6
+
+
+def test_records_made_before_a_setting_existed_stay_good(tmp_path):
+    record, _ = run(tmp_path)
+    path = tmp_path / "results/runs/tests/tiny/echo/beta1_seed0_none.json"
+    del record["config"]["flow_steps"]
+    records.write(path, {key: value for key, value in record.items() if key != "format"})
+    assert run(tmp_path)[1]
+
+
 def test_too_few_images_for_a_batch_are_refused(tmp_path):
     with pytest.raises(InputError, match="'batch_size' is 50, but tiny has 45"):
         run(tmp_path, batch_size=50)
