@@ -59,6 +59,7 @@ class RunConfig(pydantic.BaseModel):
     likelihood_samples: codes for each test image in the importance-sampled log-likelihood; 0: none is made.
     eval_samples: codes drawn for each test image. eval_noise: where Echo's donors come from at test,
         the rest of the test "batch" (as in the paper) or a "pool" of pool_size training encodings.
+    analysis: whether to store, after training, what Table 3 and Figures 6 and 7 need (Echo only; see `echo_tf.analysis`).
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -98,6 +99,7 @@ class RunConfig(pydantic.BaseModel):
     pool_size: pydantic.PositiveInt = 1000
     dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
     deterministic: bool = False
+    analysis: bool = False
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -200,6 +202,11 @@ def resolve(study, preset=None, overrides=()):
     strangers = sorted((overridden & parts) - set(METHODS[config.method].settings))
     if strangers:
         raise InputError(f"setting {strangers[0]} is not one of method {config.method!r}: leave it out.")
+    if config.analysis and (config.method, config.eval_noise) != ("echo", "batch"):
+        raise InputError(
+            "setting 'analysis' is of Echo noise made of test images: it needs method=echo and eval_noise=batch, "
+            f"got {config.method!r} and {config.eval_noise!r}."
+        )
     return config
 
 
@@ -212,7 +219,12 @@ def completed(settings):
 
 
 def difference(old, new):
-    """The settings in which two resolved configurations (dicts) differ, as lines "key: old -> new"."""
+    """The settings in which two resolved configurations (dicts) differ, as lines "key: old -> new".
+
+    A setting that is younger than the old configuration was then what is now its default.
+    """
+    fields = RunConfig.model_fields
+    old = {**{key: fields[key].default for key in new if key in fields and not fields[key].is_required()}, **old}
     return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 

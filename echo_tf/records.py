@@ -18,6 +18,7 @@ from echo_tf.files import write_atomically
 
 FORMAT = 1
 PACKAGES = ("keras", "tensorflow", "tensorflow-probability", "jax", "numpy", "tensorflow-datasets", "scikit-learn")
+NOT_OF_A_CONFIGURATION = ("seed", "name", "deterministic", "analysis")  # what does not change the law of the numbers
 
 
 def path_of(config, results):
@@ -45,6 +46,16 @@ def read(path):
 def read_all(results, study=None):
     """All records below results/runs, of one study or of all, in the order of their paths."""
     return [read(path) for path in sorted(Path(results, "runs", study or "").rglob("*.json"))]
+
+
+def by_configuration(results, study):
+    """The finished runs of a study in lists, one a configuration; the runs of a list differ in seed and name alone."""
+    groups = {}
+    for record in read_all(results, study):
+        if record["status"] == "finished" and record["config"]["study"] == study:
+            settings = {key: value for key, value in record["config"].items() if key not in NOT_OF_A_CONFIGURATION}
+            groups.setdefault(json.dumps([settings, record["data"]["variant"]], sort_keys=True), []).append(record)
+    return [sorted(group, key=lambda record: record["config"]["seed"]) for group in groups.values()]
 
 
 def describe_data(data):

@@ -10,7 +10,7 @@ import filelock
 import keras
 import numpy as np
 
-from echo_tf import checkpoints, records
+from echo_tf import analysis, checkpoints, records
 from echo_tf.config import completed, difference
 from echo_tf.data.batches import ShuffledBatches
 from echo_tf.errors import InputError
@@ -24,6 +24,7 @@ from echo_tf.tensorboard_log import TensorBoardLog
 
 NUM_EXAMPLES = 10  # test images whose reconstructions a record keeps
 EXAMPLE_SAMPLES = 10  # encodings averaged in each (Echo paper, section 5.2)
+NUM_GENERATED = 20  # images from the model's own marginal that a record keeps
 
 
 def train(config, network, load_data, results="results", work="work", verbose=1):
@@ -130,6 +131,8 @@ def _train_locked(config, network, data, record_path, folder, verbose, stop):
     record["status"] = "diverged" if progress.diverged else "finished"
     if not progress.diverged:
         record.update(_measure(config, data, model, verbose, stop))
+        if config.analysis:
+            record["analysis"] = _analyse(config, data, model, record_path, verbose, stop)
         model.save(folder / "saving.keras")
         (folder / "saving.keras").replace(folder / "model.keras")
     records.write(record_path, record)
@@ -206,6 +209,7 @@ def _measure(config, data, model, verbose, stop):
             "images": records.pack_images(shown[:NUM_EXAMPLES]),
             "reconstructions": records.pack_images(reconstructions[:NUM_EXAMPLES]),
             "encodings_averaged": EXAMPLE_SAMPLES,
+            "samples": records.pack_images(model.generate(NUM_GENERATED)),
         },
     }
 
@@ -217,3 +221,18 @@ def _likelihood(config, model, x, stop, verbose):
     if not config.likelihood_samples:
         return {"none": "not asked for (likelihood_samples: 0)"}
     return log_likelihood(model, x, config.likelihood_samples, config.batch_size, stop.check, verbose == 1)
+
+
+def _analyse(config, data, model, record_path, verbose, stop):
+    """Stores the analysis of a trained Echo model beside its record-to-be, and returns what the record says of it."""
+    path = record_path.with_name(f"{config.run_name}{analysis.ENDING}")
+    found = analysis.analyse(
+        model,
+        data.floats("test"),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        check=stop.check,
+        progress=verbose == 1,
+    )
+    analysis.write(path, found)
+    return {"file": path.name, **analysis.key_numbers(found)}
