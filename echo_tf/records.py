@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from echo_tf.config import completed
 from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 
@@ -53,7 +54,7 @@ def by_configuration(results, study):
     groups = {}
     for record in read_all(results, study):
         if record["status"] == "finished" and record["config"]["study"] == study:
-            settings = {key: value for key, value in record["config"].items() if key not in NOT_OF_A_CONFIGURATION}
+            settings = {key: value for key, value in completed(record["config"]).items() if key not in NOT_OF_A_CONFIGURATION}
             groups.setdefault(json.dumps([settings, record["data"]["variant"]], sort_keys=True), []).append(record)
     return [sorted(group, key=lambda record: record["config"]["seed"]) for group in groups.values()]
 

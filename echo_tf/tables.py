@@ -1,13 +1,11 @@
 """Tables of a study, rebuilt from its records alone and set beside the published numbers."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from echo_tf import records
-from echo_tf.config import completed
+from echo_tf import analysis_tables, records
 from echo_tf.data.catalog import CATALOG
 from echo_tf.errors import InputError
 from echo_tf.evaluation import METRICS
@@ -15,7 +13,6 @@ from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
 
 TRIMMED_FROM = 10  # the paper's way: ten runs, the best and the worst left out (section 5.1)
-NOT_OF_A_ROW = ("seed", "name", "deterministic")
 
 
 def study_names(results):
@@ -38,18 +35,15 @@ def summarize(results, study, published=None):
     Raises:
         InputError: if the study has no finished runs.
     """
-    groups = {}
-    for record in records.read_all(results, study):
-        if record["status"] == "finished" and record["config"]["study"] == study:
-            settings = {key: value for key, value in completed(record["config"]).items() if key not in NOT_OF_A_ROW}
-            groups.setdefault(json.dumps([settings, record["data"]["variant"]], sort_keys=True), []).append(record)
+    groups = records.by_configuration(results, study)
     if not groups:
         raise InputError(
             f"no finished runs of {study!r} in {results}/runs; there are {', '.join(study_names(results)) or 'none'}."
         )
-    table = pd.DataFrame([_row(group) for group in groups.values()])
-    if published is not None:
-        table = _beside(table, pd.read_csv(published))
+    table = pd.DataFrame([_row(group) for group in groups])
+    numbers = _published(published, "neg_elbo_nats")
+    if numbers is not None:
+        table = _beside(table, numbers)
     return table.sort_values(["dataset", "preset", "beta", "method"], key=_in_order, ignore_index=True)
 
 
@@ -59,16 +53,21 @@ def _in_order(column):
     return column.map(lambda value: order.get(value, len(order))) if column.name in ("dataset", "method") else column
 
 
-def _row(group):
-    """The mean over a group's runs; of ten or more, without the best and the worst -ELBO."""
-    config, data = group[0]["config"], group[0]["data"]
+def averaged(group):
+    """The metrics of the runs that a group's mean is of, a row each: of ten or more, without the best and the worst -ELBO."""
     runs = pd.DataFrame([{name: record["test"]["metrics"][name]["mean"] for name in METRICS} for record in group])
-    kept = runs.sort_values("neg_elbo_nats").iloc[1:-1] if len(runs) >= TRIMMED_FROM else runs
+    return runs.sort_values("neg_elbo_nats").iloc[1:-1] if len(runs) >= TRIMMED_FROM else runs
+
+
+def _row(group):
+    """The mean over a group's runs."""
+    config, data = group[0]["config"], group[0]["data"]
+    kept = averaged(group)
     single = group[0]["test"]["metrics"]["neg_elbo_nats"]["standard_error"]
     return {
         **{key: config[key] for key in ("dataset", "method", "preset", "fidelity", "dtype_policy", "epochs", "beta")},
         "data_variant": data["variant"],
-        "runs": len(runs),
+        "runs": len(group),
         "runs_averaged": len(kept),
         **kept.mean().to_dict(),
         "neg_elbo_std_over_seeds_nats": kept["neg_elbo_nats"].std(ddof=1) if len(kept) > 1 else None,
@@ -148,12 +147,20 @@ NOTE = (
 
 
 def write(results, study, published=None):
-    """Writes results/tables/<study>.md and .csv, and returns the Markdown."""
+    """Writes results/tables/<study>.md and .csv, and those of Table 3 where runs were analysed; returns the Markdown."""
     table = summarize(results, study, published)
     text = to_markdown(table, study, NOTE)
     write_atomically(Path(results, "tables", f"{study}.csv"), table.to_csv(index=False, float_format="%.6g"))
     write_atomically(Path(results, "tables", f"{study}.md"), text)
-    return text
+    beside = Path(results, "published") if published is None else Path(published).parent
+    correlations = _published(beside / "echo_table3.csv", "total_correlation")
+    return "\n".join([text, *analysis_tables.write(results, study, correlations)])
+
+
+def _published(path, column):
+    """The published numbers in a CSV file, or None where there is no such file or column."""
+    numbers = pd.read_csv(path) if path is not None and Path(path).is_file() else None
+    return numbers if numbers is not None and column in numbers else None
 
 
 def _unusual(row):
