@@ -63,7 +63,8 @@ def command_quickstart(options):
         if record["status"] != "finished":
             return 1
     print(tables.write(options.results, study.study))
-    print("figure:", figures.rate_distortion(options.results, study.study, "digits", "short"))
+    for path in figures.write(options.results, study.study):
+        print("figure:", path)
     return 0
 
 
@@ -84,6 +85,15 @@ def command_tables(options):
         raise InputError(f"no records in {options.results}/runs: train something first.")
     for study in studies:
         print(tables.write(options.results, study, published_of(study)))
+    return 0
+
+
+def command_figures(options):
+    from echo_tf import figures, tables
+
+    for study in options.study or [*tables.study_names(options.results), figures.NOISE]:
+        for path in figures.write(options.results, study):
+            print(path, flush=True)
     return 0
 
 
@@ -178,6 +188,12 @@ def parser():
     train.add_argument("--deterministic", action="store_true", help="bit-equal results when repeated or resumed on a CPU")
     tables = add("tables", command_tables, "rebuild the tables from results/ alone")
     tables.add_argument("study", nargs="*", help="studies (default: all that have records)")
+    figures = add("figures", command_figures, "rebuild the figures from results/ alone")
+    figures.add_argument(
+        "study",
+        nargs="*",
+        help="studies, or echo/noise for Figure 1, which needs none (default: all that have records, and it)",
+    )
     data = add("data", command_data, "list, verify, import or fetch datasets")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[places], help="what is there")

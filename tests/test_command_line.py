@@ -8,7 +8,7 @@ SMOKE = ["train", "echo/table1", "--preset", "smoke", "batch_size=50"]
 
 
 def test_help_of_every_command_answers(command):
-    for words in ([], ["train"], ["tables"], ["data"], ["data", "import"], ["bench"]):
+    for words in ([], ["train"], ["tables"], ["figures"], ["data"], ["data", "import"], ["bench"]):
         done = command(*words, "--help")
         assert done.returncode == 0 and "usage" in done.stdout
 
@@ -36,6 +36,8 @@ def test_train_then_tables_then_train_again(command, tmp_path):
         (["train", "echo/table1", "network=resnet"], "must be one of alemi2018, kingma2014"),
         (["train", "echo/table1", "dataset=minst"], "no dataset 'minst'"),
         (["tables", "echo/table1"], "no finished runs"),
+        (["figures", "echo/table1"], "no finished runs"),
+        (["train", "echo/table1", "method=vae", "analysis=true"], "method=echo"),
         (["data", "import", "own", "missing.npz"], "does not exist"),
         (["data", "fetch", "omniglot"], "chardata.mat"),
     ],

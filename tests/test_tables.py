@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from echo_tf import figures, records, tables
+from echo_tf import records, tables
 from echo_tf.errors import InputError
 
 PUBLISHED = """dataset,method,rate_nats,distortion_nats,neg_elbo_nats,neg_elbo_std,parameters_millions
@@ -105,15 +105,3 @@ def test_files_say_preset_runs_difference_and_data(write):
     csv = pd.read_csv(results / "tables" / "echo" / "table1.csv")
     assert sorted(csv.neg_elbo_nats) == [101.26, 103.0]
     assert all(name.endswith("_nats") for name in csv if "rate" in name or "elbo" in name or "distortion" in name)
-
-
-def test_figure_is_drawn_from_records_alone_with_its_points_beside_it(write):
-    for beta, value in ((0.5, 95.0), (1.0, 90.0)):
-        write(make_record(value, 0, "vae", beta))
-        results = write(make_record(value - 1, 0, "echo", beta))
-    path = figures.rate_distortion(results, "echo/table1", "binary_mnist", "short")
-    first = path.read_bytes()
-    assert first[:4] == b"\x89PNG" and path.with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
-    assert len(pd.read_csv(path.with_suffix(".csv"))) == 4
-    figures.rate_distortion(results, "echo/table1", "binary_mnist", "short")
-    assert path.read_bytes() == first

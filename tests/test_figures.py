@@ -1,0 +1,245 @@
+import shutil
+
+import matplotlib.font_manager
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial import ConvexHull
+from scipy.stats import energy_distance
+
+from echo_tf import analysis, figures, records, tables
+from echo_tf.errors import InputError
+from echo_tf.figures import curves, noise, samples, style
+from echo_tf.gaussianity import gaussianity_of
+from tests.test_tables import make_record
+
+assert matplotlib.font_manager  # found once, so that no test's time has it
+
+
+def at(rate, distortion, method="vae", beta=1.0, seed=0, **settings):
+    record = make_record(rate + distortion, seed, method, beta, **settings)
+    values = {"rate_nats": rate, "distortion_nats": distortion}
+    for name, value in values.items():
+        record["test"]["metrics"][name]["mean"] = value
+    record["examples"]["samples"] = record["examples"]["images"]
+    return record
+
+
+def put(results, record, suffix=""):
+    c = record["config"]
+    folder = results / "runs" / c["study"] / c["dataset"] / c["method"]
+    path = folder / f"beta{c['beta']:g}_seed{c['seed']}{suffix}.json"
+    records.write(path, record)
+    return path
+
+
+def make_analysis(n=300, d=14):
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([rng.normal(size=(n, d - 1)), rng.random((n, 1))], axis=1)
+    rates = np.linspace(2, 0.2, d).astype(np.float32)
+    shown = analysis.dimensions_shown(rates, 0.2)
+    grid = np.linspace(-4, 4, 41) * np.ones((len(shown), 1))
+    found = {"dimension_rate_nats": rates, "shown_dimension": shown, "density_codes": np.array(2000 * n)}
+    found |= {"shown_mean": np.zeros(len(shown)), "shown_std": np.ones(len(shown)), "density_at": grid}
+    found |= {"density": np.exp(-(grid**2)), **gaussianity_of(codes, 100)}
+    for name, value in (("noise", 3.0), ("code", 3.1), ("code_minus_noise", 0.1)):
+        found[f"total_correlation_{name}_nats"] = np.array(value)
+        found[f"total_correlation_{name}_standard_error_nats"] = np.array(0.03)
+    found |= {"total_correlation_draws": np.array(200_000), "image": np.arange(n)}
+    found |= {"log_likelihood_nats": np.sort(rng.normal(-90, 10, n)), "pointwise_information_nats": rng.normal(25, 1, n)}
+    return found | {"loc_norm": rng.random(n)}
+
+
+def put_analysed(results, seed=0, dataset="binary_mnist", **settings):
+    record, found = at(26, 64, "echo", 1.0, seed, dataset=dataset, **settings), make_analysis()
+    name = f"beta1_seed{seed}.analysis.npz"
+    record["analysis"] = {"file": name, **analysis.key_numbers(found)}
+    analysis.write(put(results, record).with_name(name), found)
+    return found
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two methods, three values of beta, two seeds, and an analysed Echo run."""
+    results = tmp_path / "results"
+    for seed in (0, 1):
+        for beta, rate, distortion in ((0.3, 40, 60), (1.0, 26, 64), (3.0, 12, 85)):
+            put(results, at(rate + seed, distortion - seed, "echo", beta, seed))
+            put(results, at(rate - 5 + seed, distortion + 5, "vae", beta, seed))
+    put_analysed(results)
+    return results
+
+
+def test_the_lower_hull_is_the_falling_part_of_scipy_s_convex_hull():
+    for seed in range(20):
+        points = np.random.default_rng(seed).normal(size=(40, 2))
+        vertices = points[ConvexHull(points).vertices]  # counter-clockwise
+        low = vertices[np.lexsort((vertices[:, 1], vertices[:, 0]))][0]
+        start = int(np.flatnonzero((vertices == low).all(axis=1))[0])
+        around = np.roll(vertices, -start, axis=0)
+        falling = 1 + int(np.argmin(around[:, 1]))
+        np.testing.assert_array_equal(points[curves.lower_hull(points)], around[:falling])
+
+
+def test_the_lower_hull_leaves_out_what_another_point_beats_and_points_between():
+    points = np.array([[0, 4], [1, 3], [2, 2], [3, 2], [4, 0], [0, 5], [5, 1], [0, 4]], float)
+    kept = curves.lower_hull(points)
+    assert [tuple(points[i]) for i in kept] == [(0, 4), (4, 0)]
+    assert curves.lower_hull(np.array([[1.0, 1.0]])) == [0]
+
+
+def test_reconstructions_are_chosen_at_similar_rates_not_at_similar_betas():
+    found = [at(rate, 100 - rate, "echo", beta) for beta, rate in ((0.1, 50), (1, 26), (2, 12), (6, 6))]
+    found += [at(rate, 105 - rate, "vae", beta) for beta, rate in ((0.3, 41), (1, 22), (4, 10), (9, 1))]
+    targets, chosen = curves.at_similar_rates(found)
+    np.testing.assert_allclose(targets, [6, 23.5, 41])  # from the larger least to the smaller largest rate
+    assert list(chosen) == ["echo", "vae"]
+    betas = {method: [record["config"]["beta"] for record in runs] for method, runs in chosen.items()}
+    assert betas == {"echo": [6, 1, 0.1], "vae": [4, 1, 0.3]}
+
+
+def test_methods_of_one_rate_each_are_shown_once():
+    targets, chosen = curves.at_similar_rates([at(26, 60, "echo"), at(25, 60, "vae")])
+    assert list(targets) == [25.5] and all(len(runs) == 1 for runs in chosen.values())
+
+
+def test_every_figure_that_the_records_allow_is_written_with_its_numbers(results):
+    paths = figures.write(results, "echo/table1")
+    folder = results / "figures/echo/table1"
+    run = "binary_mnist_beta1_seed0"
+    names = ["binary_mnist_short_rate_distortion", "binary_mnist_short_samples", f"{run}_marginals", f"{run}_information"]
+    assert paths == [folder / f"{name}.png" for name in names]
+    for path in paths:
+        assert path.read_bytes()[:4] == b"\x89PNG" and path.with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
+        assert len(pd.read_csv(path.with_suffix(".csv")))
+
+
+def test_the_curve_s_csv_holds_its_points_errors_and_hull(results):
+    path, *_ = figures.write(results, "echo/table1")
+    csv = pd.read_csv(path.with_suffix(".csv"))
+    assert len(csv) == 6 and list(csv["runs"]) == [2] * 6
+    echo = csv[csv["method"] == "echo"]
+    assert list(echo["rate_nats"]) == [12.5, 26.5, 40.5] and list(echo["distortion_nats"]) == [84.5, 63.5, 59.5]
+    np.testing.assert_allclose(csv["rate_std_over_seeds_nats"], np.std([0, 1], ddof=1), rtol=1e-5)
+    assert list(echo["rate_floor_nats"]) == [5.737] * 3 and csv[csv["method"] == "vae"]["rate_floor_nats"].isna().all()
+    points = csv[["rate_nats", "distortion_nats"]].to_numpy()
+    assert list(csv.index[csv["on_lower_hull"]]) == sorted(curves.lower_hull(points))
+    shown = pd.read_csv(str(path).replace(".png", "_reconstructions.csv"))
+    assert len(shown) == 6 and (shown["target_rate_nats"] - shown["rate_nats"]).abs().max() < 10
+
+
+def test_what_is_drawn_is_what_the_csv_says(results):
+    points = curves.points_of(records.by_configuration(results, "echo/table1"))
+    axes = style.new_figure(4, 4).subplots()
+    curves._draw_curves(axes, points)
+    lines = {container.get_label(): container.lines[0].get_xydata() for container in axes.containers}
+    for series, rows in points.groupby("series"):
+        np.testing.assert_array_equal(lines[series], rows[["rate_nats", "distortion_nats"]])
+    (contours,) = (drawn for drawn in axes.collections if drawn.get_zorder() == 0)
+    segments = np.array(contours.get_segments())
+    sums = segments.sum(axis=2)  # rate + distortion, at both ends
+    assert len(sums) > 3 and np.ptp(sums, axis=1).max() < 1e-9
+    levels = sorted({text.get_text() for text in axes.texts if "ELBO" in text.get_text()})
+    assert set(levels) <= {f"−ELBO {level:g}" for level in sums[:, 0]} and len(levels) > 3
+
+
+def test_figures_are_byte_equal_when_rebuilt_elsewhere_from_results_alone(results, tmp_path):
+    figures.write(results, "echo/table1")
+    figures.write(results, figures.NOISE)
+    shutil.copytree(results / "runs", tmp_path / "copy/runs")
+    figures.write(tmp_path / "copy", "echo/table1")
+    figures.write(tmp_path / "copy", figures.NOISE)
+    written = sorted(path.relative_to(results) for path in (results / "figures").rglob("*.*"))
+    assert len(written) == 3 * 5 + 2
+    for path in written:
+        assert (tmp_path / "copy" / path).read_bytes() == (results / path).read_bytes(), path
+
+
+def test_records_from_before_samples_were_kept_still_give_their_curve(tmp_path):
+    for beta in (1.0, 2.0):
+        record = at(26 / beta, 64, "vae", beta)
+        del record["examples"]["samples"]
+        put(tmp_path, record)
+    assert [path.name for path in figures.write(tmp_path, "echo/table1")] == ["binary_mnist_short_rate_distortion.png"]
+
+
+def test_settings_that_differ_make_curves_of_their_own(tmp_path):
+    for policy in ("float32", "mixed_bfloat16"):
+        for beta in (1.0, 2.0):
+            put(tmp_path, at(26 / beta, 64, "vae", beta, dtype_policy=policy), policy)
+    put(tmp_path, at(26, 60, "echo"))
+    points = curves.points_of(records.by_configuration(tmp_path, "echo/table1"))
+    assert sorted(set(points["series"])) == ["Echo", "VAE, dtype_policy float32", "VAE, dtype_policy mixed_bfloat16"]
+
+
+def test_no_records_is_an_error_that_names_what_there_is(results):
+    with pytest.raises(InputError, match=r"no finished runs of 'nothing'.*echo/table1, echo/noise"):
+        figures.write(results, "nothing")
+
+
+def test_samples_are_shown_of_the_beta_nearest_to_one_and_the_lowest_seed():
+    found = [at(20, 60, "vae", beta, seed) for beta in (0.3, 0.9, 4.0) for seed in (1, 0)]
+    (record,) = samples.chosen(found).values()
+    assert (record["config"]["beta"], record["config"]["seed"]) == (0.9, 0)
+
+
+def test_nine_methods_can_be_told_apart_without_colour():
+    assert len(style.STYLES) == 9
+    for part in zip(*style.STYLES.values()):
+        assert len(set(part)) == 9
+
+
+def test_energy_distance_is_scipy_s_and_its_test_tells_laws_apart():
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(size=(150, 1)), rng.normal(size=(120, 1)), rng.normal(1, 1, (120, 1))
+    found, p_value = noise.energy_test(a, b, rng, 99)
+    assert found == pytest.approx(energy_distance(a[:, 0], b[:, 0]) ** 2) and p_value > 0.05
+    assert noise.energy_test(a, c, rng, 99)[1] == 0.01
+
+
+def test_echo_s_noise_and_output_share_a_law_and_the_gaussian_s_do_not(tmp_path):
+    path = noise.write(tmp_path)
+    tests = pd.read_csv(str(path).replace(".png", "_tests.csv")).set_index("channel")
+    assert tests["p_value"]["Echo"] > 0.05 and tests["p_value"]["Gaussian"] < 0.005
+    points = pd.read_csv(path.with_suffix(".csv"))
+    assert points[["x1", "x2"]].abs().max().max() == pytest.approx(1, abs=1e-5)
+    for name in ("echo", "gaussian"):
+        expected = points["x1"] + 0.5 * points[f"{name}_noise1"]
+        np.testing.assert_allclose(points[f"{name}_output1"], expected, atol=1e-4)
+
+
+def test_table_3_has_both_formulas_and_the_published_number(results):
+    put_analysed(results, seed=1)
+    (results / "published").mkdir()
+    (results / "published/echo_table3.csv").write_text("dataset,total_correlation\nbinary_mnist,7.3\n")
+    text = tables.write(results, "echo/table1")
+    stem = f"{results}/tables/echo/table1_"
+    assert (results / "tables/echo/table1_total_correlation.md").read_text() in text
+    (row,) = pd.read_csv(f"{stem}total_correlation.csv").to_dict("records")
+    assert (row["runs"], row["total_correlation_printed_nats"], row["total_correlation_nats"]) == (2, 6.0, 3.0)
+    assert row["total_correlation_standard_error_nats"] == pytest.approx(0.03 / np.sqrt(2), rel=1e-4)
+    assert row["published_total_correlation_nats"] == 7.3 and row["code_minus_noise_nats"] == 0.1
+    tests = pd.read_csv(f"{stem}anderson_darling.csv")
+    assert len(tests) == 14 and tests["shown"].sum() == 13
+    assert (tests["rejected"] == (tests["statistic"] > tests["critical"])).all()
+    assert tests[tests["dimension"] == 13]["rejected"].item()  # the uniform one
+    assert "| Binary MNIST | 1 | short | 2 | 6.00 |" in text and "**" not in text
+
+
+def test_a_study_s_published_file_may_be_table_3_itself(results):
+    (results / "published").mkdir()
+    published = results / "published/echo_table3.csv"
+    published.write_text("dataset,total_correlation\nbinary_mnist,7.3\n")
+    assert "| 7.3 |" in tables.write(results, "echo/table1", published)
+
+
+def test_without_analyses_there_is_no_table_3(tmp_path):
+    put(tmp_path, at(26, 64, "vae"))
+    tables.write(tmp_path, "echo/table1")
+    assert sorted(path.name for path in (tmp_path / "tables/echo").iterdir()) == ["table1.csv", "table1.md"]
+
+
+def test_an_analysis_that_is_gone_is_said(results):
+    next(results.rglob("*.npz")).unlink()
+    with pytest.raises(InputError, match="is not an analysis"):
+        figures.write(results, "echo/table1")
