@@ -219,12 +219,7 @@ def completed(settings):
 
 
 def difference(old, new):
-    """The settings in which two resolved configurations (dicts) differ, as lines "key: old -> new".
-
-    A setting that is younger than the old configuration was then what is now its default.
-    """
-    fields = RunConfig.model_fields
-    old = {**{key: fields[key].default for key in new if key in fields and not fields[key].is_required()}, **old}
+    """The settings in which two resolved configurations (dicts) differ, as lines "key: old -> new"."""
     return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
