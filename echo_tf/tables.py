@@ -39,7 +39,8 @@ def summarize(results, study, published=None):
     groups = {}
     for record in records.read_all(results, study):
         if record["status"] == "finished" and record["config"]["study"] == study:
-            settings = {key: value for key, value in record["config"].items() if key not in NOT_OF_A_ROW}
+            # None is left out: a record from before a setting existed belongs with those that leave it alone
+            settings = {k: v for k, v in record["config"].items() if k not in NOT_OF_A_ROW and v is not None}
             groups.setdefault(json.dumps([settings, record["data"]["variant"]], sort_keys=True), []).append(record)
     if not groups:
         raise InputError(
@@ -65,6 +66,7 @@ def _row(group):
     single = group[0]["test"]["metrics"]["neg_elbo_nats"]["standard_error"]
     return {
         **{key: config[key] for key in ("dataset", "method", "preset", "fidelity", "dtype_policy", "epochs", "beta")},
+        "variant": config.get("variant"),
         "data_variant": data["variant"],
         "runs": len(runs),
         "runs_averaged": len(kept),
@@ -145,7 +147,9 @@ def write(results, study, published=None):
 
 
 def _unusual(row):
-    """What sets a row apart from the usual precision and fidelity."""
+    """What sets a row apart: its variant, a precision or fidelity that is not the usual one."""
+    if not pd.isna(row["variant"]):
+        yield row["variant"]
     if row["dtype_policy"] != "float32":
         yield row["dtype_policy"]
     if row["fidelity"] != "paper":
