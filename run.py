@@ -20,52 +20,91 @@ def networks():
     return {"alemi2018": alemi2018, "kingma2014": kingma2014}
 
 
-def run_one(config, options):
-    """Trains one run, or says that it is done. Returns its record."""
-    from echo_tf import data
+def network_of(config):
     from echo_tf.errors import InputError
-    from echo_tf.training import train
 
     known = networks()
     if config.network not in known:
         raise InputError(f"setting 'network' must be one of {', '.join(known)}, got {config.network!r}.")
+    return known[config.network]
+
+
+def run_one(config, options):
+    """Trains one run, or says that it is done. Returns its record."""
+    from echo_tf import data, records
+    from echo_tf.training import train
+
     record, existed = train(
         config,
-        known[config.network],
-        lambda: data.load(config.dataset, options.data_dir),
+        network_of(config),
+        lambda: data.load_once(config.dataset, data.data_directory(options.data_dir)),
         options.results,
         options.work_dir,
         verbose=1 if sys.stdout.isatty() else 2,
     )
-    said = "there already: " if existed else ""
-    path = f"{Path(options.results, 'runs', config.run_path)}.json"
-    if record["status"] == "finished":
-        metrics = {name: value["mean"] for name, value in record["test"]["metrics"].items()}
-        print(
-            f"{said}{path}: rate {metrics['rate_nats']:.2f}, distortion {metrics['distortion_nats']:.2f}, "
-            f"-ELBO {metrics['neg_elbo_nats']:.2f} nats per test image",
-            flush=True,
-        )
-    else:
-        print(f"{said}{path}: diverged after {len(record['history'])} epochs (last finite checkpoint kept)", file=sys.stderr)
+    line = f"{'there already: ' if existed else ''}{records.path_of(config, options.results)}: {records.in_words(record)}"
+    print(line, file=sys.stdout if record["status"] == "finished" else sys.stderr, flush=True)
     return record
 
 
-def command_quickstart(options):
-    from echo_tf import figures, tables
-    from echo_tf.config import read_study, resolve
+def run_all(configs, options):
+    """Does the runs of a study with the engine that was asked for, and returns the exit status."""
+    from echo_tf import data, studies
 
-    study = read_study("quickstart", ROOT / "configs")
-    runs = [(method, beta) for method in study.axes["method"] for beta in study.axes["beta"]]
-    for i, (method, beta) in enumerate(runs, 1):
-        print(f"[{i}/{len(runs)}] {method} at beta {beta:g} on digits", flush=True)
-        record = run_one(resolve(study, overrides=[f"method={method}", f"beta={beta}"]), options)
-        if record["status"] != "finished":
-            return 1
-    print(tables.write(options.results, study.study))
-    for path in figures.write(options.results, study.study):
-        print("figure:", path)
-    return 0
+    for config in configs:
+        network_of(config)  # a network that is not there is said before hours go into the others
+    if options.engine == "ray":
+        from echo_tf.ray_engine import Places, Share, run_ray
+
+        folders = (data.data_directory(options.data_dir), options.results, options.work_dir)
+        places = Places(*(str(Path(folder).resolve()) for folder in folders))
+        share = Share(options.cpus_per_run, options.gpus_per_run)
+        outcomes = run_ray(configs, networks(), places, options.address, share)
+    else:
+        outcomes = studies.run_local(configs, options.results, lambda config: run_one(config, options))
+    return studies.conclude(outcomes)
+
+
+def command_study(options):
+    from echo_tf import studies
+    from echo_tf.config import read_study
+
+    study = read_study(options.study, ROOT / "configs")
+    configs = studies.expand(study, options.preset, options.only)
+    if options.list:
+        print(studies.listing(configs, options.results, options.work_dir))
+        return 0
+    if options.index is not None:
+        configs = [studies.pick(configs, options.index)]
+    return run_all(configs, options)
+
+
+def command_reproduce(options):
+    from echo_tf import figures, studies, tables
+    from echo_tf.config import read_study
+
+    found = [read_study(name, ROOT / "configs") for name in study_names(options.names)]
+    plans = [(study, studies.expand(study, options.preset)) for study in found]  # all, before hours go into the first
+    statuses = []
+    for study, configs in plans:
+        print(f"{study.study}: {study.description}", flush=True)
+        statuses.append(run_all(configs, options))
+        if any(state.word == "finished" for state in studies.survey(configs, options.results, options.work_dir)):
+            print(tables.write(options.results, study.study, published_of(study)))
+            for path in figures.write(options.results, study.study):
+                print("figure:", path)
+    if any(study.study.startswith("echo/") for study in found):
+        print("figure:", *figures.write(options.results, figures.NOISE))  # Figure 1 needs no runs
+    return 1 if 1 in statuses else max(statuses)
+
+
+def study_names(names):
+    """The studies by these names, and all studies of a paper (a folder of configs/); no names: of every paper."""
+    folder, found = ROOT / "configs", []
+    for name in names or sorted(path.name for path in folder.iterdir() if path.is_dir()):
+        files = sorted((folder / name).rglob("*.yaml")) if (folder / name).is_dir() else []
+        found += [str(path) for path in files] or [name]
+    return found
 
 
 def command_train(options):
@@ -107,37 +146,9 @@ def published_of(study):
 
 
 def command_data(options):
-    from echo_tf.data import CATALOG, data_directory, preparing
-    from echo_tf.data.loading import find_prepared
+    from echo_tf.data import commands
 
-    directory = data_directory(options.data_dir)
-    if options.action == "import":
-        print("wrote", preparing.import_files(options.name, options.files, directory))
-    elif options.action == "fetch":
-        print("wrote", preparing.fetch(options.name, directory))
-    elif options.action == "list":
-        print(f"data directory: {directory}")
-        for name, known in CATALOG.items():
-            prepared = find_prepared(name, directory)
-            canonical = known.file and (directory / known.file).is_file()
-            found = prepared or (
-                known.file if canonical else "with scikit-learn" if not known.file else f"missing; {known.get}"
-            )
-            print(f"{name:14} {' / '.join(f'{n:,} {split}' for split, n in known.sizes.items()):45} {found}")
-    else:
-        return _verify(options.names or list(CATALOG), directory)
-    return 0
-
-
-def _verify(names, directory):
-    from echo_tf.data import preparing
-    from echo_tf.errors import InputError
-
-    failed = False
-    for name, found in preparing.verify(names, directory):
-        failed |= isinstance(found, InputError)
-        print(f"{name:14} {found}" if isinstance(found, InputError) else f"{name:14} ok: {found.source} ({found.variant})")
-    return 2 if failed else 0
+    return commands.main(options)
 
 
 def command_bench(options):
@@ -171,7 +182,7 @@ def parser():
             default=default.get("work_dir", argparse.SUPPRESS),
             help="where checkpoints, logs and trained models go",
         )
-    top.set_defaults(command=command_quickstart)
+    top.set_defaults(command=command_reproduce, names=["quickstart"], preset=None, engine="local")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(name, command, summary):
@@ -184,8 +195,9 @@ def parser():
     )
     train.add_argument("config", help="a YAML file, or its name below configs/ (echo/table1)")
     train.add_argument("settings", nargs="*", metavar="key=value", help="settings that replace the configuration's")
-    train.add_argument("--preset", help="scale of the run: paper, short or smoke (default: paper)")
+    train.add_argument("--preset", help="scale of the run: paper, short, quick or smoke (default: paper)")
     train.add_argument("--deterministic", action="store_true", help="bit-equal results when repeated or resumed on a CPU")
+    add_study_commands(add)
     tables = add("tables", command_tables, "rebuild the tables from results/ alone")
     tables.add_argument("study", nargs="*", help="studies (default: all that have records)")
     figures = add("figures", command_figures, "rebuild the figures from results/ alone")
@@ -207,6 +219,24 @@ def parser():
     bench = add("bench", command_bench, "measure speed: ratios taken in one run")
     bench.add_argument("only", nargs="*", metavar="PART", help="parts to measure (default: all)")
     return top
+
+
+def add_study_commands(add):
+    study = add("study", command_study, "all runs of a study, a list of them, or one by its index; skips what is done")
+    study.add_argument("study", help="a YAML file, or its name below configs/ (echo/rd_curves)")
+    study.add_argument("--list", action="store_true", help="list the runs: index, state, path, time left; run nothing")
+    study.add_argument("--index", type=int, metavar="I", help="only the run with this index in the list")
+    study.add_argument("--only", nargs="+", action="extend", default=[], metavar="AXIS=VALUE[,VALUE]", help="only these runs")
+    reproduce = add("reproduce", command_reproduce, "what is missing of a study or of a whole paper, its tables and figures")
+    reproduce.add_argument("names", nargs="*", metavar="STUDY|PAPER", help="echo/table1, echo, ... (default: every paper)")
+    for sub in (study, reproduce):
+        sub.add_argument("--preset", help="scale of the runs: paper, short, quick or smoke (default: paper)")
+        sub.add_argument("--engine", choices=("local", "ray"), default="local", help="one after another here, or a Ray cluster")
+        sub.add_argument("--address", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)")
+        sub.add_argument("--cpus-per-run", type=float, default=1, metavar="N", help="cores of a run on Ray (default: 1)")
+        sub.add_argument(
+            "--gpus-per-run", type=float, default=0, metavar="N", help="GPUs of a run on Ray, as 0.25 (default: 0)"
+        )
 
 
 def parse(arguments):

@@ -50,6 +50,11 @@ def restore(folder, model):
     return []
 
 
+def epochs_done(folder):
+    """The number of epochs of the newest checkpoint in a folder, 0 if there is none."""
+    return max((int(path.stem.partition("-")[2]) for path in _newest_first(folder)), default=0)
+
+
 def remove(folder):
     """Removes all checkpoints, when the run is finished and recorded."""
     for path in _newest_first(folder):

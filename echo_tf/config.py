@@ -1,6 +1,5 @@
 """Configuration: a study's YAML file, `key=value` overrides, and the fully resolved settings of one run."""
 
-import difflib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +8,8 @@ import yaml
 
 from echo_tf.channels import NOISE_SOURCES
 from echo_tf.distortions import DISTORTIONS
-from echo_tf.errors import InputError
+from echo_tf.errors import InputError, nearest
+from echo_tf.grids import Study, combinations
 from echo_tf.marginals import DENSITIES, STARTS
 from echo_tf.methods import METHODS
 from echo_tf.noise import SCHEMES
@@ -51,7 +51,8 @@ FIDELITY = {
 class RunConfig(pydantic.BaseModel):
     """The settings of one run; see `configs/` for where each value comes from.
 
-    study, preset, name: where the record goes; name None: made of beta, seed and preset.
+    study, preset, name: where the record goes; name None: made of variant, beta, seed and preset.
+    variant: which of the study's variants this is, None where it has none.
     width: factor on the network's number of filters.
     fidelity: "paper" or "released"; decides each switch of `FIDELITY` that is not given by itself.
     num_terms: Echo's; None: batch_size - 1. scheme, max_magnitude: Echo's.
@@ -67,6 +68,7 @@ class RunConfig(pydantic.BaseModel):
     study: str = pydantic.Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
     preset: str = pydantic.Field(default="none", pattern=r"^[a-z0-9_]+$")
     name: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_.=-]+$")
+    variant: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_.=-]+$")
     dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
     method: Literal[tuple(METHODS)]
     network: str = "alemi2018"
@@ -109,7 +111,8 @@ class RunConfig(pydantic.BaseModel):
 
     @property
     def run_name(self):
-        return self.name or f"beta{self.beta:g}_seed{self.seed}_{self.preset}"
+        variant = f"{self.variant}_" if self.variant else ""
+        return self.name or f"{variant}beta{self.beta:g}_seed{self.seed}_{self.preset}"
 
     @property
     def run_path(self):
@@ -130,19 +133,6 @@ class RunConfig(pydantic.BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class Study(pydantic.BaseModel):
-    """A study's file: settings that all its runs share, axes along which they differ, presets of scale."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    study: str
-    description: str
-    published: str | None = None
-    base: dict
-    axes: dict[str, list]
-    presets: dict[str, dict]
-
-
 def read_study(config, folder="configs"):
     """Reads a study by path, or by name below `folder` ("echo/table1").
 
@@ -155,7 +145,7 @@ def read_study(config, folder="configs"):
     if not path.is_file():
         names = [str(p.relative_to(folder).with_suffix("")) for p in sorted(Path(folder).rglob("*.yaml"))]
         raise InputError(
-            f"no configuration {str(config)!r}; there are {', '.join(names) or 'none'}{_nearest(str(config), names)}."
+            f"no configuration {str(config)!r}; there are {', '.join(names) or 'none'}{nearest(str(config), names)}."
         )
     try:
         content = yaml.safe_load(path.read_text())
@@ -165,41 +155,42 @@ def read_study(config, folder="configs"):
 
 
 def resolve(study, preset=None, overrides=()):
-    """The settings of one run of a study: base, first value of each axis, preset, then overrides.
+    """The settings of one run of a study: the first of its runs in a preset, then overrides.
 
     Args:
         study: a `Study`.
         preset: a key of its presets; None is "paper" where there is one.
-        overrides: strings "key=value", the value in YAML.
+        overrides: strings "key=value", the value in YAML. "variant" chooses one of the study's variants.
 
     Raises:
         InputError: naming the key, the value, what is allowed and the nearest match.
     """
-    preset = preset or ("paper" if "paper" in study.presets else next(iter(study.presets)))
-    if preset not in study.presets:
-        raise InputError(
-            f"{study.study} has the presets {', '.join(study.presets)}, got {preset!r}{_nearest(preset, study.presets)}."
-        )
-    values = {
-        "study": study.study,
-        "preset": preset,
-        **study.base,
-        **{axis: choices[0] for axis, choices in study.axes.items()},
-    }
-    values.update(study.presets[preset])
-    overridden = set()
+    given = {}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"settings are given as key=value, got {override!r}.")
         try:
-            values[key] = yaml.safe_load(value)
-            overridden.add(key)
+            given[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise InputError(f"{key}: {value!r} is not a YAML value.") from error
+    variant = given.get("variant") if study.variants else None
+    return validated({**next(combinations(study, preset, variant)), **given}, given)
+
+
+def validated(values, deliberate=()):
+    """The `RunConfig` of a dict of settings.
+
+    Args:
+        values: the settings. Those of a study's base may be other methods' and have no effect.
+        deliberate: the settings that the method must take, as somebody set them for this run.
+
+    Raises:
+        InputError: as `resolve`, also for a setting that the method does not take.
+    """
     config = _validated(RunConfig, values, "setting")
     parts = {name for method in METHODS.values() for name in method.settings}
-    strangers = sorted((overridden & parts) - set(METHODS[config.method].settings))
+    strangers = sorted((set(deliberate) & parts) - set(METHODS[config.method].settings))
     if strangers:
         raise InputError(f"setting {strangers[0]} is not one of method {config.method!r}: leave it out.")
     if config.analysis and (config.method, config.eval_noise) != ("echo", "batch"):
@@ -219,7 +210,8 @@ def completed(settings):
 
 
 def difference(old, new):
-    """The settings in which two resolved configurations (dicts) differ, as lines "key: old -> new"."""
+    """The settings in which a recorded configuration and a resolved one (dicts) differ, as lines "key: old -> new"."""
+    old = completed(old)
     return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
@@ -235,16 +227,13 @@ def _validated(model, content, where):
 def _sentence(model, found, where):
     key = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
-        return f"{where} {key!r} is not known{_nearest(key, model.model_fields)}; allowed are {', '.join(model.model_fields)}"
+        return f"{where} {key!r} is not known{nearest(key, model.model_fields)}; allowed are {', '.join(model.model_fields)}"
     if found["type"] == "missing":
         return f"{where} {key!r} is missing"
-    nearest = ""
+    close = ""
+    if not key:
+        return f"{where}: {found['msg'].removeprefix('Value error, ')}"
     if found["type"] == "literal_error":
         allowed = found["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        nearest = _nearest(str(found["input"]), allowed)
-    return f"{where} {key!r} is {found['input']!r}: {found['msg'][0].lower()}{found['msg'][1:]}{nearest}"
-
-
-def _nearest(word, words):
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+        close = nearest(str(found["input"]), allowed)
+    return f"{where} {key!r} is {found['input']!r}: {found['msg'][0].lower()}{found['msg'][1:]}{close}"

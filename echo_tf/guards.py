@@ -1,6 +1,7 @@
 """What backends and precisions ask for: checks of tensor values, a floor under precision, where we run."""
 
 import functools
+import gc
 
 import keras
 import numpy as np
@@ -38,3 +39,19 @@ def on_tensorflow_cpu():
     import tensorflow as tf
 
     return not tf.config.list_physical_devices("GPU")
+
+
+def clear_session():
+    """Frees what Keras and TensorFlow keep of models that are no longer used; for between the runs of a study.
+
+    Keras's own function does not free the graphs: TensorFlow registers every custom gradient in them for ever, and
+    with it the graph and its variables (15 MB a run and more). The registry has no public way out.
+    """
+    keras.utils.clear_session()
+    if keras.backend.backend() == "tensorflow":
+        from tensorflow.python.framework import ops
+
+        registered = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+        for name in [name for name in registered if name.startswith("CustomGradient-")]:
+            del registered[name]
+    gc.collect()

@@ -20,6 +20,7 @@ from echo_tf.files import write_atomically
 FORMAT = 1
 PACKAGES = ("keras", "tensorflow", "tensorflow-probability", "jax", "numpy", "tensorflow-datasets", "scikit-learn")
 NOT_OF_A_CONFIGURATION = ("seed", "name", "deterministic", "analysis")  # what does not change the law of the numbers
+GIT_STATE = "ECHO_TF_GIT_STATE"  # a worker of a cluster runs a copy of the code: its driver says here which
 
 
 def path_of(config, results):
@@ -59,6 +60,16 @@ def by_configuration(results, study):
     return [sorted(group, key=lambda record: record["config"]["seed"]) for group in groups.values()]
 
 
+def in_words(record):
+    """What came of a run, for a line of output."""
+    if record["status"] != "finished":
+        return f"diverged after {len(record['history'])} epochs (last finite checkpoint kept)"
+    rate, distortion, neg_elbo = (
+        record["test"]["metrics"][name]["mean"] for name in ("rate_nats", "distortion_nats", "neg_elbo_nats")
+    )
+    return f"rate {rate:.2f}, distortion {distortion:.2f}, -ELBO {neg_elbo:.2f} nats per test image"
+
+
 def describe_data(data):
     """What a record says of the dataset."""
     sizes = {split: len(x) for split, x in data.splits.items()}
@@ -76,7 +87,7 @@ def describe_surroundings():
     return {
         "versions": versions,
         "backend": keras.backend.backend(),
-        "git": _git_state(),
+        "git": git_state(),
         "hardware": {"processor": _processor(), "cores": os.cpu_count(), "accelerators": _accelerators()},
         "written": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
@@ -94,7 +105,11 @@ def unpack_images(packed):
     return pixels.reshape(packed["shape"]) / 255.0
 
 
-def _git_state():
+def git_state():
+    """Commit of the code and number of files changed since, None outside a clone."""
+    if GIT_STATE in os.environ:
+        return json.loads(os.environ[GIT_STATE])
+
     def git(*words):
         here = Path(__file__).parent
         return subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=True).stdout.strip()

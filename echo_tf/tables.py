@@ -66,6 +66,7 @@ def _row(group):
     single = group[0]["test"]["metrics"]["neg_elbo_nats"]["standard_error"]
     return {
         **{key: config[key] for key in ("dataset", "method", "preset", "fidelity", "dtype_policy", "epochs", "beta")},
+        "variant": config.get("variant"),
         "data_variant": data["variant"],
         "runs": len(group),
         "runs_averaged": len(kept),
@@ -164,7 +165,9 @@ def _published(path, column):
 
 
 def _unusual(row):
-    """What sets a row apart from the usual precision and fidelity."""
+    """What sets a row apart: its variant, a precision or fidelity that is not the usual one."""
+    if not pd.isna(row["variant"]):
+        yield row["variant"]
     if row["dtype_policy"] != "float32":
         yield row["dtype_policy"]
     if row["fidelity"] != "paper":

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from echo_tf import analysis, checkpoints, records
-from echo_tf.config import completed, difference
+from echo_tf.config import difference
 from echo_tf.data.batches import ShuffledBatches
-from echo_tf.errors import InputError
+from echo_tf.errors import InputError, InUse
 from echo_tf.evaluation import evaluate, log_likelihood
 from echo_tf.files import check_writable, write_atomically
 from echo_tf.interrupts import StopRequest
@@ -27,7 +27,7 @@ EXAMPLE_SAMPLES = 10  # encodings averaged in each (Echo paper, section 5.2)
 NUM_GENERATED = 20  # images from the model's own marginal that a record keeps
 
 
-def train(config, network, load_data, results="results", work="work", verbose=1):
+def train(config, network, load_data, results="results", work="work", verbose=1, patience=0):
     """Trains, evaluates and records one run; continues what is unfinished and skips what is done.
 
     Args:
@@ -36,26 +36,40 @@ def train(config, network, load_data, results="results", work="work", verbose=1)
         load_data: () -> `ImageData`; not called where the run is done.
         results, work: folders for the record, and for checkpoints, logs and the trained model.
         verbose: 1 for progress bars, 2 for a line an epoch, 0 for silence.
+        patience: seconds to wait for another process that is at work on this run.
 
     Returns:
         (record, whether it was there already). The record's status is "finished" or "diverged".
 
     Raises:
-        InputError: for another configuration under the run's name, a run in use, or a place that cannot be written.
+        InputError: for another configuration under the run's name, or a place that cannot be written.
+        InUse: for a run that another process is at work on.
         Interrupted: on SIGTERM or SIGINT.
     """
-    record_path, folder = records.path_of(config, results), Path(work, config.run_path)
-    if record_path.exists():
-        record = records.read(record_path)
-        _refuse_another(record["config"], config, record_path)
+    record = find_record(config, results)
+    if record is not None:
         return record, True
+    record_path, folder = records.path_of(config, results), Path(work, config.run_path)
     check_writable(record_path.parent)
     check_writable(folder)
     try:
-        with filelock.FileLock(folder / "lock", timeout=0), StopRequest() as stop:
+        with filelock.FileLock(folder / "lock", timeout=patience), StopRequest() as stop:
+            record = find_record(config, results)  # again: the process that had the lock may have finished the run
+            if record is not None:
+                return record, True
             return _train_locked(config, network, load_data(), record_path, folder, verbose, stop), False
     except filelock.Timeout:
-        raise InputError(f"another process is at work in {folder}: wait for it, or give this run another name.") from None
+        raise InUse(f"another process is at work in {folder}: wait for it, or give this run another name.") from None
+
+
+def find_record(config, results):
+    """The record of a run that is done, else None. Raises InputError if it is another configuration's."""
+    path = records.path_of(config, results)
+    if not path.exists():
+        return None
+    record = records.read(path)
+    _refuse_another(record["config"], config, path)
+    return record
 
 
 def build(config, network, image_shape):
@@ -84,7 +98,7 @@ def build(config, network, image_shape):
 
 
 def _refuse_another(old, config, place):
-    changes = difference(completed(old), config.model_dump())
+    changes = difference(old, config.model_dump())
     if changes:
         raise InputError(
             f"{place} belongs to another configuration ({'; '.join(changes)}): "

@@ -1,5 +1,6 @@
 """Images in memory: one dataset, its splits, and where it came from."""
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,7 +31,7 @@ class ImageData:
     def image_shape(self):
         return self.splits["train"].shape[1:]
 
-    @property
+    @functools.cached_property
     def sha256(self):
         """Split -> hash of its pixels in their order, whatever file they came from."""
         return {split: sha256(np.ascontiguousarray(x)) for split, x in self.splits.items()}

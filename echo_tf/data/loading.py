@@ -1,5 +1,6 @@
 """From a dataset's name to its images. Reads what is in the data directory and never touches the network."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def load(name, directory=None):
             f"{name} is not in {directory}: neither a prepared TFDS dataset {name}/ nor {known.file}; get it with: {known.get}"
         )
     return _load_canonical(name, path)
+
+
+@functools.lru_cache(maxsize=4)
+def load_once(name, directory):
+    """`load`, keeping the last four datasets in memory: the runs of a study share them, and their hashes."""
+    return load(name, directory)
 
 
 def find_prepared(name, directory):

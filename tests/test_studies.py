@@ -1,0 +1,257 @@
+import os
+import signal
+from pathlib import Path
+
+import filelock
+import pytest
+
+from echo_tf import guards, studies
+from echo_tf.config import read_study, resolve
+from echo_tf.errors import InputError, Interrupted
+from echo_tf.grids import Study
+from echo_tf.training import train
+from models import alemi2018
+from tests.test_training import TINY, tiny_images
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+BASE = {key: value for key, value in TINY.items() if key not in ("study", "method")}
+
+
+def a_study(**parts):
+    axes = {"method": ["echo", "vae"], "beta": [0.5, 1, 2]}
+    return Study(**{"study": "tests", "description": "d", "base": BASE, "axes": axes, "presets": {"paper": {}}, **parts})
+
+
+def names(configs):
+    return [f"{config.method}/{config.run_name}" for config in configs]
+
+
+def test_a_study_is_the_product_of_its_axes_the_last_changing_fastest():
+    assert names(studies.expand(a_study()))[:4] == [
+        "echo/beta0.5_seed0_paper",
+        "echo/beta1_seed0_paper",
+        "echo/beta2_seed0_paper",
+        "vae/beta0.5_seed0_paper",
+    ]
+    assert len(studies.expand(a_study())) == 6
+
+
+def test_the_settings_of_a_zip_vary_together():
+    zips = [{"dataset": ["tiny", "large"], "latent_dim": [3, 9]}]
+    found = studies.expand(a_study(zips=zips, presets={"paper": {}, "small": {"dataset": "tiny", "latent_dim": 2}}))
+    assert len(found) == 12 and {(c.dataset, c.latent_dim) for c in found} == {("tiny", 3), ("large", 9)}
+    small = studies.expand(a_study(zips=zips, presets={"small": {"dataset": "tiny", "latent_dim": 2}}))
+    assert len(small) == 6 and {(c.dataset, c.latent_dim) for c in small} == {("tiny", 2)}
+
+
+@pytest.mark.parametrize("zipped", [{"dataset": ["a", "b"], "latent_dim": [3]}, {"dataset": [], "latent_dim": []}])
+def test_zips_of_different_lengths_and_empty_ones_are_refused(zipped):
+    with pytest.raises(InputError, match="equally many values, and at least one.*dataset has"):
+        studies.expand(a_study(zips=[zipped]))
+
+
+def test_a_preset_pins_an_axis_or_replaces_its_values_and_train_takes_the_first():
+    study = a_study(presets={"short": {"method": "vae", "beta": [0.1, 0.2], "epochs": 1}})
+    assert names(studies.expand(study)) == ["vae/beta0.1_seed0_short", "vae/beta0.2_seed0_short"]
+    assert resolve(study).beta == 0.1 and resolve(study, None, ["beta=7"]).beta == 7 and resolve(study).epochs == 1
+
+
+def test_variants_name_their_runs_and_may_replace_axes():
+    variants = {"baseline": {}, "ring": {"method": "echo", "scheme": "ring"}}
+    study = a_study(variants=variants, presets={"paper": {}, "one": {"variant": "ring", "beta": 1}})
+    found = studies.expand(study)
+    assert len(found) == 9 and names(found)[-1] == "echo/ring_beta2_seed0_paper" and found[-1].scheme == "ring"
+    assert names(studies.expand(study, "one")) == ["echo/ring_beta1_seed0_one"]
+    assert len(studies.expand(study, None, ["variant=ring"])) == 3
+    assert resolve(study).variant == "baseline" and resolve(study, None, ["variant=ring"]).scheme == "ring"
+    with pytest.raises(InputError, match="did you mean 'ring'"):
+        resolve(study, None, ["variant=rong"])
+
+
+def test_a_setting_that_a_method_of_a_variant_does_not_take_is_refused():
+    with pytest.raises(InputError, match="scheme is not one of method 'vae'"):
+        studies.expand(a_study(variants={"ring": {"scheme": "ring"}}))
+
+
+def test_two_runs_with_one_record_path_are_refused_with_what_differs():
+    with pytest.raises(InputError, match=r"have the name tests/tiny/echo/beta0.5_seed0_paper.*latent_dim: 3 -> 4.*variants"):
+        studies.expand(a_study(zips=[{"latent_dim": [3, 4]}]))
+
+
+def test_a_setting_varies_in_one_place_only():
+    with pytest.raises(ValueError, match="beta varies in more than one place"):
+        a_study(zips=[{"beta": [1], "seed": [0]}])
+
+
+def test_only_chooses_runs_by_value():
+    assert names(studies.expand(a_study(), None, ["beta=0.5,2e0", "method=vae"])) == [
+        "vae/beta0.5_seed0_paper",
+        "vae/beta2_seed0_paper",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("bata=1", "did you mean 'beta'"),
+        ("beta=3", "0.5, 1.0, 2.0 here, got '3'"),
+        ("method=ehco", "did you mean 'echo'"),
+        ("beta", r"axis=value\[,value\]"),
+    ],
+)
+def test_only_with_an_unknown_axis_or_value_names_those_that_are_there(word, message):
+    with pytest.raises(InputError, match=message):
+        studies.expand(a_study(), None, [word])
+
+
+@pytest.mark.parametrize("index", [-1, 6])
+def test_an_index_outside_the_list_is_refused(index):
+    with pytest.raises(InputError, match="indices 0 to 5"):
+        studies.pick(studies.expand(a_study()), index)
+    assert studies.pick(studies.expand(a_study()), 5).run_name == "beta2_seed0_paper"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_of_every_committed_study_expands(path):
+    study = read_study(path)
+    for preset in study.presets:
+        assert studies.expand(study, preset)
+    if path.parent != CONFIGS:
+        assert set(study.presets) == {"paper", "short", "quick", "smoke"}
+
+
+@pytest.fixture
+def do(tmp_path):
+    """Does the runs of a study in tmp_path; `before(config)` is called first and may raise."""
+
+    def do(configs, before=lambda config: None, lines=None):
+        def run(config):
+            before(config)
+            return train(config, alemi2018, tiny_images, tmp_path / "results", tmp_path / "work", verbose=0)[0]
+
+        return studies.run_local(configs, tmp_path / "results", run, say=(lines if lines is not None else []).append)
+
+    return do
+
+
+def states(configs, tmp_path):
+    return [state.word for state in studies.survey(configs, tmp_path / "results", tmp_path / "work")]
+
+
+def test_a_run_that_fails_or_diverges_does_not_stop_the_rest(do, tmp_path, capsys, monkeypatch):
+    configs = studies.expand(a_study(axes={"method": ["vae"], "seed": [0, 1, 2]}))
+    schedule = {"paper": lambda epoch, epochs, base: 1e30 if current.seed == 1 else base}
+    monkeypatch.setattr("echo_tf.training.SCHEDULES", schedule)
+
+    def before(config):
+        nonlocal current
+        current = config
+        if config.seed == 0:
+            raise RuntimeError("no memory left\nand more")
+
+    current = None
+    outcomes = do(configs, before)
+    assert list(outcomes.values()) == ["RuntimeError: no memory left", "diverged", "finished"]
+    assert studies.conclude(outcomes) == 1
+    said = capsys.readouterr()
+    assert "3 runs: 1 failed, 1 diverged, 1 finished" in said.out and "failed (RuntimeError: no memory left)" in said.err
+    assert states(configs, tmp_path) == ["missing", "diverged", "finished"]
+    assert studies.conclude({"a": "finished"}) == 0 and studies.conclude({"a": "finished", "b": studies.HELD}) == 75
+
+
+def test_an_interrupted_study_says_what_is_unfinished_and_continues(do, tmp_path):
+    configs = studies.expand(a_study(axes={"method": ["vae"], "seed": [0, 1, 2]}))
+    folder = tmp_path / "work" / configs[1].run_path
+
+    class Stopping:
+        """Sends SIGTERM to this process once the second run has its first checkpoint."""
+
+        def __getitem__(self, rows):
+            if list(folder.glob("checkpoint-*")):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return images[rows]
+
+        def __len__(self):
+            return len(images)
+
+        shape = property(lambda self: images.shape)
+
+    data = tiny_images()
+    images = data.splits["train"]
+
+    def run(config):
+        data.splits["train"] = images if config.seed == 0 else Stopping()
+        return train(config, alemi2018, lambda: data, tmp_path / "results", tmp_path / "work", verbose=0)[0]
+
+    with pytest.raises(Interrupted):
+        studies.run_local(configs, tmp_path / "results", run, say=lambda line: None)
+    assert states(configs, tmp_path) == ["finished", "unfinished", "missing"]
+    listed = studies.listing(configs, tmp_path / "results", tmp_path / "work")
+    assert "1 of 2 epochs" in listed and "3 runs: 1 finished, 1 unfinished, 1 missing; left to train: " in listed
+    lines, started = [], []
+    assert set(do(configs, lambda config: started.append(config.seed), lines).values()) == {"finished"}
+    assert lines == ["1 of 3 runs are there already", *(f"[{n}/3] {configs[n - 1].run_path}" for n in (2, 3))]
+    assert started == [1, 2] and states(configs, tmp_path) == ["finished"] * 3
+
+
+def test_a_stop_between_runs_or_during_the_end_of_one_stops_the_study(tmp_path):
+    configs = studies.expand(a_study(axes={"method": ["vae"], "seed": [0, 1]}))
+
+    def run(config):
+        with studies.StopRequest():  # as in a run that is past its last check
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"status": "finished"}
+
+    with pytest.raises(Interrupted):
+        studies.run_local(configs, tmp_path, run, say=lambda line: None)
+
+
+def test_a_run_that_another_process_holds_is_passed_over_and_tried_again(do, tmp_path):
+    configs = studies.expand(a_study(axes={"method": ["vae"], "seed": [0, 1]}))
+    folder = tmp_path / "work" / configs[0].run_path
+    folder.mkdir(parents=True)
+    lock, lines = filelock.FileLock(folder / "lock"), []
+    lock.acquire()
+    outcomes = do(configs, lambda config: lock.release() if config.seed == 1 else None, lines)
+    assert set(outcomes.values()) == {"finished"} and len([line for line in lines if "held" in line]) == 1
+    assert [line[:5] for line in lines if line[0] == "["] == ["[1/2]", "[2/2]", "[1/2]"]
+
+
+def test_a_record_of_another_configuration_is_refused_and_listed_so(do, tmp_path):
+    configs = studies.expand(a_study(axes={"method": ["vae"]}))
+    do(configs)
+    changed = [config.model_copy(update={"epochs": 3}) for config in configs]
+    assert states(changed, tmp_path) == ["refused"]
+    assert ["epochs: 2 -> 3" in outcome for outcome in do(changed).values()] == [True]
+
+
+def test_time_left_is_estimated_from_finished_runs_of_the_same_kind(do, tmp_path):
+    configs = studies.expand(a_study(axes={"method": ["vae", "echo"], "seed": [0, 1]}))
+    do(configs[:1])
+    left = [state.seconds for state in studies.survey(configs, tmp_path / "results", tmp_path / "work")]
+    assert left[0] == 0 and left[1] >= 0 and left[2:] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, "unknown"), (40, "40 s"), (720, "12 min"), (12_600, "3.5 h"), (181_440, "2.1 days")]
+)
+def test_durations_in_words(seconds, words):
+    assert studies.duration(seconds) == words
+
+
+def test_no_graph_of_a_run_outlives_it(do):
+    """What TensorFlow keeps of one run would add up over a study."""
+    import gc
+
+    if guards.keras.backend.backend() != "tensorflow":
+        pytest.skip("graphs are TensorFlow's")
+    from tensorflow.python.framework.func_graph import FuncGraph
+
+    def graphs():
+        return sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
+
+    configs = studies.expand(a_study(axes={"method": ["vae", "echo"], "seed": [0, 1]}))
+    do(configs[:1])
+    before = graphs()
+    do(configs[1:])
+    assert graphs() <= before
