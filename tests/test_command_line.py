@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,8 @@ SMOKE = ["train", "echo/table1", "--preset", "smoke", "batch_size=50"]
 
 
 def test_help_of_every_command_answers(command):
-    for words in ([], ["train"], ["tables"], ["figures"], ["data"], ["data", "import"], ["bench"]):
+    commands = (["train"], ["study"], ["reproduce"], ["tables"], ["figures"], ["data"], ["data", "import"], ["bench"])
+    for words in ([], *commands):
         done = command(*words, "--help")
         assert done.returncode == 0 and "usage" in done.stdout
 
@@ -28,9 +30,26 @@ def test_train_then_tables_then_train_again(command, tmp_path):
     assert "epochs: 2 -> 3" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_study_lists_does_one_by_index_then_reproduce_does_the_rest(command, tmp_path):
+    words = ["echo/rd_curves", "--preset", "smoke"]
+    assert "4 runs: 4 missing; left to train: unknown for 4" in command("study", *words, "--list", check=0).stdout
+    assert "1 run: 1 finished" in command("study", *words, "--only", "method=vae", "--index", 1, check=0).stdout
+    listed = command("study", *words, "--list", check=0).stdout.splitlines()
+    assert [line.split()[1] for line in listed[:4]] == ["missing", "missing", "missing", "finished"] and " s)" in listed[2]
+    done = command("reproduce", *words, check=0).stdout
+    assert "1 of 4 runs are there already" in done and "4 runs: 4 finished" in done and "| Digits | Echo | 0.3 |" in done
+    figures = done.strip().splitlines()[-1].removeprefix("figures: ").split()
+    assert figures and all(tmp_path / "results" in Path(path).parents and Path(path).is_file() for path in figures)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["study", "echo/rd_curve"], "did you mean 'echo/rd_curves'"),
+        (["study", "echo/rd_curves", "--only", "betta=1"], "did you mean 'beta'"),
+        (["study", "echo/rd_curves", "--preset", "smoke", "--index", 4], "indices 0 to 3, got 4"),
+        (["reproduce", "echo", "--preset", "shrot"], "did you mean 'short'"),
+        (["reproduce", "ecko"], "no configuration 'ecko'"),
         (["train", "echo/tabel1"], "did you mean 'echo/table1'"),
         (["train", "echo/table1", "mehtod=echo"], "did you mean 'method'"),
         (["train", "echo/table1", "network=resnet"], "must be one of alemi2018, kingma2014"),

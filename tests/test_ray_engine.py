@@ -16,9 +16,9 @@ from tests.conftest import ROOT
 
 STUDY = """
 study: on_ray
-description: four runs, a few seconds each
-base: {dataset: digits, network: kingma2014, width: 0.05, latent_dim: 4, batch_size: 50, epochs: 40, deterministic: true}
-axes: {method: [echo, vae], seed: [0, 1]}
+description: three runs, a few seconds each
+base: {dataset: digits, network: kingma2014, width: 0.05, latent_dim: 4, batch_size: 50, epochs: 16, deterministic: true}
+axes: {method: [echo], seed: [0, 1, 2]}
 presets: {tiny: {}}
 """
 # as many threads here as in a worker: how many there are decides the order in which floats are summed
@@ -90,10 +90,8 @@ def test_a_study_survives_a_killed_worker_and_a_lost_node_and_equals_the_local_o
     assert driver.wait(timeout=200) == 0, (place / "log").read_text()
     assert local.wait(timeout=200) == 0, (tmp_path / "local/log").read_text()
     mine, theirs = ([without_times(r) for r in records.read_all(tmp_path / p / "results")] for p in ("ray", "local"))
-    assert len(mine) == 4 and mine == theirs
-    assert "4 runs: 4 finished" in (place / "log").read_text()
-    again = start(study, tmp_path / "again", "--engine", "ray", "--address", cluster.address, "--list")
-    assert again.wait(timeout=60) == 0
+    assert len(mine) == 3 and mine == theirs
+    assert "3 runs: 3 finished" in (place / "log").read_text()
 
 
 def test_sigterm_to_the_driver_stops_the_workers_and_the_study_can_be_continued(study, tmp_path, cluster):
