@@ -1,13 +1,14 @@
 """Prints, as JSON, numbers that must not depend on the Keras backend. Run by test_backends.py under each backend."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
 
 from echo_tf import EchoSample, MaximumMeanDiscrepancy, RateDistortionAutoencoder, echo_noise, make_method
-from models import alemi2018
+from models import alemi2018, kingma2014
 
 rng = np.random.default_rng(0)
 loc, log_scale = np.tanh(rng.normal(size=(12, 4))).astype("float32"), -rng.random((12, 4)).astype("float32")
@@ -19,11 +20,11 @@ numbers = {
     "echo_rate": ops.convert_to_numpy(EchoSample(num_terms=11).rate([loc, log_scale])).tolist(),
 }
 shared = {"image_shape": (8, 8, 1), "width": 0.1}
-for name in ("echo", "vae", "info-vae", "vae-vamp"):
+for name, network in {"echo": alemi2018, "vae": kingma2014, "info-vae": kingma2014, "vae-vamp": kingma2014}.items():
     model: RateDistortionAutoencoder = make_method(
         name,
-        lambda **settings: alemi2018.encoder(**shared, **settings),
-        lambda **settings: alemi2018.decoder(**shared, **settings),
+        partial(network.encoder, **shared),
+        partial(network.decoder, **shared),
         latent_dim=4,
         **({"pseudo_inputs": 5} if name == "vae-vamp" else {}),
     )

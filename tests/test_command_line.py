@@ -38,8 +38,9 @@ def test_study_lists_does_one_by_index_then_reproduce_does_the_rest(command, tmp
     assert [line.split()[1] for line in listed[:4]] == ["missing", "missing", "missing", "finished"] and " s)" in listed[2]
     done = command("reproduce", *words, check=0).stdout
     assert "1 of 4 runs are there already" in done and "4 runs: 4 finished" in done and "| Digits | Echo | 0.3 |" in done
-    figures = done.strip().splitlines()[-1].removeprefix("figures: ").split()
-    assert figures and all(tmp_path / "results" in Path(path).parents and Path(path).is_file() for path in figures)
+    figures = [line.removeprefix("figure: ") for line in done.splitlines() if line.startswith("figure: ")]
+    assert len(figures) == 3 and all(Path(path).is_file() for path in figures)
+    assert {Path(path).stem for path in figures} == {"digits_smoke_rate_distortion", "digits_smoke_samples", "noise"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from keras import ops
 
 from echo_tf import METHODS, make_method
 from echo_tf.evaluation import log_likelihood
-from models import alemi2018
+from models import alemi2018, kingma2014
 from tests.conftest import ROOT
 
 D, B = 3, 30
@@ -24,7 +24,7 @@ def make(name, seed=0, **more):
     keras.utils.set_random_seed(seed)
     shared = {"image_shape": (8, 8, 1), "width": 0.1}
     settings = {key: value for key, value in {**SETTINGS, **more}.items() if key in METHODS[name].settings}
-    networks = [partial(build, **shared) for build in (alemi2018.encoder, alemi2018.decoder)]
+    networks = [partial(build, **shared) for build in (kingma2014.encoder, kingma2014.decoder)]
     model = make_method(name, *networks, latent_dim=D, **settings)
     model.build((None, 8, 8, 1))
     if hasattr(model.marginal, "start_from"):

@@ -10,7 +10,7 @@ from echo_tf.config import read_study, resolve
 from echo_tf.errors import InputError, Interrupted
 from echo_tf.grids import Study
 from echo_tf.training import train
-from models import alemi2018
+from models import kingma2014
 from tests.test_training import TINY, tiny_images
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -127,7 +127,7 @@ def do(tmp_path):
     def do(configs, before=lambda config: None, lines=None):
         def run(config):
             before(config)
-            return train(config, alemi2018, tiny_images, tmp_path / "results", tmp_path / "work", verbose=0)[0]
+            return train(config, kingma2014, tiny_images, tmp_path / "results", tmp_path / "work", verbose=0)[0]
 
         return studies.run_local(configs, tmp_path / "results", run, say=(lines if lines is not None else []).append)
 
@@ -181,7 +181,7 @@ def test_an_interrupted_study_says_what_is_unfinished_and_continues(do, tmp_path
 
     def run(config):
         data.splits["train"] = images if config.seed == 0 else Stopping()
-        return train(config, alemi2018, lambda: data, tmp_path / "results", tmp_path / "work", verbose=0)[0]
+        return train(config, kingma2014, lambda: data, tmp_path / "results", tmp_path / "work", verbose=0)[0]
 
     with pytest.raises(Interrupted):
         studies.run_local(configs, tmp_path / "results", run, say=lambda line: None)

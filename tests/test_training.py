@@ -15,7 +15,7 @@ from echo_tf.config import RunConfig
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
 from echo_tf.training import train
-from models import alemi2018
+from models import kingma2014
 from tests.conftest import ROOT
 
 TINY = {"study": "tests", "dataset": "tiny", "method": "echo", "epochs": 2, "batch_size": 10}
@@ -31,7 +31,7 @@ def tiny_images():
 
 def run(tmp_path, load=tiny_images, **settings):
     config = RunConfig(**{**TINY, **settings})
-    return train(config, alemi2018, load, tmp_path / "results", tmp_path / "work", verbose=0)
+    return train(config, kingma2014, load, tmp_path / "results", tmp_path / "work", verbose=0)
 
 
 def test_a_run_leaves_its_record_its_model_and_its_log(tmp_path):
