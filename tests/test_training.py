@@ -15,7 +15,7 @@ from echo_tf.config import RunConfig
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
 from echo_tf.training import train
-from models import kingma2014
+from models import alemi2018, kingma2014
 from tests.conftest import ROOT
 
 TINY = {"study": "tests", "dataset": "tiny", "method": "echo", "epochs": 2, "batch_size": 10}
@@ -29,9 +29,9 @@ def tiny_images():
     return ImageData("tiny", "bars", "made here", splits, 1)
 
 
-def run(tmp_path, load=tiny_images, **settings):
+def run(tmp_path, load=tiny_images, network=kingma2014, **settings):
     config = RunConfig(**{**TINY, **settings})
-    return train(config, kingma2014, load, tmp_path / "results", tmp_path / "work", verbose=0)
+    return train(config, network, load, tmp_path / "results", tmp_path / "work", verbose=0)
 
 
 def test_a_run_leaves_its_record_its_model_and_its_log(tmp_path):
@@ -108,12 +108,15 @@ def test_the_record_says_where_echo_s_noise_came_from(tmp_path):
 @pytest.mark.parametrize("method", ["vae", "echo"])
 def test_a_run_that_diverges_keeps_its_last_finite_checkpoint_and_says_so(tmp_path, monkeypatch, method):
     monkeypatch.setattr("echo_tf.training.SCHEDULES", {"paper": lambda epoch, epochs, base: base if epoch < 1 else 1e30})
-    record, _ = run(tmp_path, method=method, epochs=4)
+    record, _ = run(tmp_path, method=method, epochs=4, network=alemi2018)
     assert record["status"] == "diverged" and len(record["history"]) < 4 and "test" not in record
     kept = sorted((tmp_path / f"work/tests/tiny/{method}/beta1_seed0_none").glob("checkpoint-*.npz"))
     with np.load(kept[-1], allow_pickle=False) as state:
         assert all(np.all(np.isfinite(state[name])) for name in state.files if name != "history")
-    assert run(tmp_path, method=method, epochs=4) == (records.read(next((tmp_path / "results").rglob("*.json"))), True)
+    assert run(tmp_path, method=method, epochs=4, network=alemi2018) == (
+        records.read(next((tmp_path / "results").rglob("*.json"))),
+        True,
+    )
 
 
 def test_a_live_lock_is_respected_and_a_dead_one_is_not(tmp_path):
