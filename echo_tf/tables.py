@@ -12,6 +12,8 @@ from echo_tf.evaluation import METRICS
 from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
 
+PAPER_S_NETWORK = "alemi2018"
+SHOWN = ("dataset", "method", "preset", "network", "fidelity", "dtype_policy", "epochs", "beta")
 TRIMMED_FROM = 10  # the paper's way: ten runs, the best and the worst left out (section 5.1)
 
 
@@ -65,7 +67,7 @@ def _row(group):
     kept = averaged(group)
     single = group[0]["test"]["metrics"]["neg_elbo_nats"]["standard_error"]
     return {
-        **{key: config[key] for key in ("dataset", "method", "preset", "fidelity", "dtype_policy", "epochs", "beta")},
+        **{key: config[key] for key in SHOWN},
         "variant": config.get("variant"),
         "data_variant": data["variant"],
         "runs": len(group),
@@ -85,13 +87,14 @@ def _likelihood(group):
 
 
 def _beside(table, published):
-    """Adds the published columns, matched by dataset and method, to the rows at beta = 1."""
+    """Adds the published columns, matched by dataset and method, to the rows at beta = 1 with the paper's network."""
     titles = {method.title: name for name, method in METHODS.items()}
-    published = published.assign(method=published["method"].map(titles), beta=1.0).dropna(subset="method")
+    published = published.assign(method=published["method"].map(titles), beta=1.0, network=PAPER_S_NETWORK)
+    published = published.dropna(subset="method")
     published = published.drop(columns=["neg_elbo_std", "parameters_millions"]).rename(
         columns={name: f"published_{name}" for name in METRICS}
     )
-    table = table.merge(published, how="left", on=["dataset", "method", "beta"])
+    table = table.merge(published, how="left", on=["dataset", "method", "beta", "network"])
     table["difference_neg_elbo_nats"] = table["neg_elbo_nats"] - table["published_neg_elbo_nats"]
     return table
 
