@@ -47,8 +47,24 @@ class GaussianMixture:
         return loc + ops.exp(log_scale) * keras.random.normal(ops.shape(loc), dtype=loc.dtype, seed=self._seeds)
 
 
+class Density(keras.layers.Layer):
+    """A marginal that is a density by itself: calling it gives log p(z), in float32 or better."""
+
+    def __init__(self, dtype=None, **kwargs):
+        super().__init__(dtype=at_least_float32(dtype), **kwargs)
+
+    def given(self, encoder):
+        return self
+
+    def call(self, z):
+        return self.log_prob(z)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[:1])
+
+
 @keras.saving.register_keras_serializable(package="echo_tf")
-class StandardNormal(keras.layers.Layer):
+class StandardNormal(Density):
     """Standard normal marginal, p(z) = N(0, I): the prior of a VAE.
 
     Args:
@@ -61,21 +77,12 @@ class StandardNormal(keras.layers.Layer):
     """
 
     def __init__(self, seed=None, dtype=None, **kwargs):
-        super().__init__(dtype=at_least_float32(dtype), **kwargs)
+        super().__init__(dtype, **kwargs)
         self.seed = seed
         self._seeds = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
         self._latent_shape = tuple(input_shape[1:])
-
-    def given(self, encoder):
-        return self
-
-    def call(self, z):
-        return self.log_prob(z)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape[:1])
 
     def log_prob(self, z):
         """log p(z) in nats, shape (B,)."""
@@ -91,7 +98,7 @@ class StandardNormal(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
-class FlowMarginal(keras.layers.Layer):
+class FlowMarginal(Density):
     """Masked autoregressive flow (MAF) on a standard normal: a marginal that is learned.
 
     Reference: Papamakarios et al., NeurIPS 2017; Echo paper, appendix E. TensorFlow only.
@@ -109,7 +116,7 @@ class FlowMarginal(keras.layers.Layer):
     def __init__(
         self, num_steps=2, hidden_units=(640, 640, 640), mean_only=True, trained=True, seed=None, dtype=None, **kwargs
     ):
-        super().__init__(dtype=at_least_float32(dtype), **kwargs)
+        super().__init__(dtype, **kwargs)
         self.flow = AutoregressiveFlow(num_steps, hidden_units, mean_only, trained, dtype=self.dtype_policy)
         self.base = StandardNormal(seed, dtype=self.dtype_policy)
         self.seed = seed
@@ -117,15 +124,6 @@ class FlowMarginal(keras.layers.Layer):
     def build(self, input_shape):
         self.flow.build(input_shape)
         self.base.build(input_shape)
-
-    def given(self, encoder):
-        return self
-
-    def call(self, z):
-        return self.log_prob(z)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape[:1])
 
     def log_prob(self, z):
         """log p(z) in nats, shape (B,)."""
