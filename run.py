@@ -206,6 +206,13 @@ def parser():
         nargs="*",
         help="studies, or echo/noise for Figure 1, which needs none (default: all that have records, and it)",
     )
+    add_data_commands(add, places)
+    bench = add("bench", command_bench, "measure speed: ratios taken in one run")
+    bench.add_argument("only", nargs="*", metavar="PART", help="parts to measure (default: all)")
+    return top
+
+
+def add_data_commands(add, places):
     data = add("data", command_data, "list, verify, import or fetch datasets")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[places], help="what is there")
@@ -216,9 +223,6 @@ def parser():
     importing.add_argument("files", nargs="+", metavar="FILE", help="npz, amat, mat or idx.gz")
     fetch = actions.add_parser("fetch", parents=[places], help="download with TFDS: the only command that uses the network")
     fetch.add_argument("name", metavar="NAME")
-    bench = add("bench", command_bench, "measure speed: ratios taken in one run")
-    bench.add_argument("only", nargs="*", metavar="PART", help="parts to measure (default: all)")
-    return top
 
 
 def add_study_commands(add):
