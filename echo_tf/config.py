@@ -34,6 +34,7 @@ class Switch(NamedTuple):
         return self.methods is None or method in self.methods
 
 
+OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
 WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
 WITH_VAMP = tuple(name for name, method in METHODS.items() if "vamp_start" in method.settings)
 FIDELITY = {
@@ -189,8 +190,9 @@ def validated(values, deliberate=()):
         InputError: as `resolve`, also for a setting that the method does not take.
     """
     config = _validated(RunConfig, values, "setting")
-    parts = {name for method in METHODS.values() for name in method.settings}
-    strangers = sorted((set(deliberate) & parts) - set(METHODS[config.method].settings))
+    particular = {*OF_ECHO, *(name for method in METHODS.values() for name in method.settings)}
+    own = {*METHODS[config.method].settings, *(OF_ECHO if config.method == "echo" else ())}
+    strangers = sorted((set(deliberate) & particular) - own)
     if strangers:
         raise InputError(f"setting {strangers[0]} is not one of method {config.method!r}: leave it out.")
     if config.analysis and (config.method, config.eval_noise) != ("echo", "batch"):

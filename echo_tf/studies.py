@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from echo_tf import checkpoints, records
 from echo_tf.config import difference, validated
+from echo_tf.data import CATALOG
 from echo_tf.errors import InputError, Interrupted, InUse, nearest
 from echo_tf.grids import combinations
 from echo_tf.guards import clear_session
@@ -94,31 +95,43 @@ def pick(configs, index):
 def survey(configs, results, work):
     """The `State` of each run, from the records and checkpoints alone.
 
-    Time is estimated from finished runs with the same study, dataset, method and preset.
+    Time is estimated from the finished runs of all studies with the same network, batches and method (or any method,
+    where there is none of this one), by the number of training images: a rough guide, as they may be another machine's.
     """
-    stored, pace = {}, {}
-    for study in {config.study for config in configs}:
-        for path in Path(results, "runs", study).rglob("*.json"):
-            stored[path] = records.read(path)
-            if stored[path]["status"] == "finished":
-                paces = pace.setdefault(_kind(stored[path]["config"]), [])
-                paces.append(stored[path]["train_seconds"] / max(len(stored[path]["history"]), 1))
-    return [_state(config, stored, pace, results, work) for config in configs]
+    stored, paces = {}, {}
+    for path in Path(results, "runs").rglob("*.json"):
+        record = stored[path] = records.read(path)
+        if record["status"] == "finished":
+            visits = len(record["history"]) * record["data"]["train_images_used"]
+            for kind in _kinds(record["config"]):
+                paces.setdefault(kind, []).append(record["train_seconds"] / visits)
+    return [_state(config, stored, paces, results, work) for config in configs]
 
 
-def _kind(settings):
-    return tuple(settings[key] for key in ("study", "dataset", "method", "preset"))
+def _kinds(settings):
+    """What runs of one pace have in common, with the method and without it."""
+    kind = tuple(settings.get(key) for key in ("network", "width", "latent_dim", "batch_size", "dtype_policy"))
+    return (*kind, settings["method"]), kind
 
 
-def _state(config, stored, pace, results, work):
+def _state(config, stored, paces, results, work):
     record = stored.get(records.path_of(config, results))
     if record is not None:
         word = "refused" if difference(record["config"], config.model_dump()) else record["status"]
         return State(word, len(record["history"]), 0.0)
     epochs = checkpoints.epochs_done(Path(work, config.run_path))
-    paces = pace.get(_kind(config.model_dump()))
-    seconds = (config.epochs - epochs) * sum(paces) / len(paces) if paces else None
+    pace = next((paces[kind] for kind in _kinds(config.model_dump()) if kind in paces), None)
+    images = _num_train_images(config, stored.values())
+    seconds = (config.epochs - epochs) * images * sum(pace) / len(pace) if pace and images else None
     return State("unfinished" if epochs else "missing", epochs, seconds)
+
+
+def _num_train_images(config, stored):
+    """How many images the run will train on, as far as is known without loading them."""
+    if config.dataset in CATALOG:
+        return CATALOG[config.dataset].sizes["train"]
+    sizes = [record["data"]["train_images_used"] for record in stored if record["config"]["dataset"] == config.dataset]
+    return sizes[0] if sizes else None
 
 
 def listing(configs, results, work):

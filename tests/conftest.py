@@ -5,7 +5,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as run.py does
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,25 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # models/ and run.py are used from the clone
-
-
-@pytest.fixture
-def command(tmp_path):
-    """Runs run.py in a process of its own with results and work directories of its own."""
-
-    def run(*words, check=None, **environment):
-        places = ["--results", str(tmp_path / "results"), "--work-dir", str(tmp_path / "work")]
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "run.py"), *map(str, words), *(places if words else [])],
-            capture_output=True,
-            text=True,
-            env={**os.environ, **environment},
-        )
-        if check is not None:
-            assert done.returncode == check, done.stdout + done.stderr
-        return done
-
-    return run
 
 
 @pytest.fixture

@@ -1,42 +1,77 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import run
 from echo_tf import data
+from tests.conftest import ROOT
 
 SMOKE = ["train", "echo/table1", "--preset", "smoke", "batch_size=50"]
 
 
-def test_help_of_every_command_answers(command):
+@pytest.fixture
+def places(tmp_path):
+    return ["--results", str(tmp_path / "results"), "--work-dir", str(tmp_path / "work")]
+
+
+@pytest.fixture
+def process(places):
+    """Runs run.py in a process of its own, with results and work directories of its own; returns what became of it."""
+
+    def process(*words, **environment):
+        command = [sys.executable, str(ROOT / "run.py"), *map(str, words), *places]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+
+    return process
+
+
+@pytest.fixture
+def command(places, capsys):
+    """Runs run.py's main in this process, which has imported everything; returns what it printed, (out, err)."""
+
+    def command(*words, status=0):
+        capsys.readouterr()
+        found, said = run.main([*map(str, words), *places]), capsys.readouterr()
+        assert found == status, said
+        return said
+
+    return command
+
+
+def test_help_of_every_command_answers(process):
     commands = (["train"], ["study"], ["reproduce"], ["tables"], ["figures"], ["data"], ["data", "import"], ["bench"])
     for words in ([], *commands):
-        done = command(*words, "--help")
+        done = process(*words, "--help")
         assert done.returncode == 0 and "usage" in done.stdout
 
 
-def test_help_imports_nothing_heavy(command, tmp_path):
+def test_help_imports_nothing_heavy(process, tmp_path):
     (tmp_path / "keras.py").write_text("raise SystemExit('keras was imported')")
     (tmp_path / "numpy.py").write_text("raise SystemExit('numpy was imported')")
-    command("train", "--help", check=0, PYTHONPATH=str(tmp_path))
+    assert process("train", "--help", PYTHONPATH=str(tmp_path)).returncode == 0
 
 
-def test_train_then_tables_then_train_again(command, tmp_path):
-    assert "-ELBO" in command(*SMOKE, "method=vae", check=0).stdout
-    assert "there already" in command(*SMOKE, "method=vae", check=0).stdout
-    assert "| Digits | VAE |" in command("tables", check=0).stdout
+def test_train_then_tables_then_train_again(process, command, tmp_path):
+    done = process(*SMOKE, "method=vae")
+    assert done.returncode == 0 and "-ELBO" in done.stdout, done.stderr
+    assert "there already" in command(*SMOKE, "method=vae").out
+    assert "| Digits | VAE |" in command("tables").out
     assert "published_neg_elbo_nats" in (tmp_path / "results/tables/echo/table1.csv").read_text()
-    done = command(*SMOKE, "method=vae", "epochs=3", check=2)
-    assert "epochs: 2 -> 3" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    done = process(*SMOKE, "method=vae", "epochs=3")
+    assert done.returncode == 2 and "epochs: 2 -> 3" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-def test_study_lists_does_one_by_index_then_reproduce_does_the_rest(command, tmp_path):
+def test_study_lists_does_one_by_index_then_reproduce_does_the_rest(command):
     words = ["echo/rd_curves", "--preset", "smoke"]
-    assert "4 runs: 4 missing; left to train: unknown for 4" in command("study", *words, "--list", check=0).stdout
-    assert "1 run: 1 finished" in command("study", *words, "--only", "method=vae", "--index", 1, check=0).stdout
-    listed = command("study", *words, "--list", check=0).stdout.splitlines()
+    assert "4 runs: 4 missing; left to train: unknown for 4" in command("study", *words, "--list").out
+    assert "1 run: 1 finished" in command("study", *words, "--only", "method=vae", "--index", 1).out
+    listed = command("study", *words, "--list").out.splitlines()
     assert [line.split()[1] for line in listed[:4]] == ["missing", "missing", "missing", "finished"] and " s)" in listed[2]
-    done = command("reproduce", *words, check=0).stdout
+    done = command("reproduce", *words).out
     assert "1 of 4 runs are there already" in done and "4 runs: 4 finished" in done and "| Digits | Echo | 0.3 |" in done
     figures = [line.removeprefix("figure: ") for line in done.splitlines() if line.startswith("figure: ")]
     assert len(figures) == 3 and all(Path(path).is_file() for path in figures)
@@ -63,31 +98,30 @@ def test_study_lists_does_one_by_index_then_reproduce_does_the_rest(command, tmp
     ],
 )
 def test_bad_input_is_one_line_and_status_2(command, words, message):
-    done = command(*words)
-    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    said = command(*words, status=2).err
+    assert message in said and said.count("\n") == 1, said
 
 
 def test_results_that_cannot_be_written_are_said_before_training(command, tmp_path):
     (tmp_path / "results").write_text("a file where the folder should be")
-    done = command(*SMOKE, check=2)
-    assert "cannot write" in done.stderr and "Epoch" not in done.stdout
+    said = command(*SMOKE, status=2)
+    assert "cannot write" in said.err and "Epoch" not in said.out
 
 
 def test_data_list_and_verify_name_every_dataset(command):
-    listed = command("data", "list", check=0).stdout
+    listed = command("data", "list").out
     assert all(name in listed for name in data.CATALOG)
-    assert "digits" in command("data", "verify", "digits", check=0).stdout
+    assert "digits" in command("data", "verify", "digits").out
 
 
 def test_real_data_verify(command, real_data):
-    done = command("data", "verify", check=0)
-    assert done.stdout.count(" ok: ") == len(data.CATALOG)
+    assert command("data", "verify").out.count(" ok: ") == len(data.CATALOG)
 
 
 def test_training_runs_on_real_images(command, real_data, tmp_path):
     """A short pass over the real file, with its hash and variant in the record."""
     words = ["dataset=fashion_mnist", "network=kingma2014", "epochs=1"]
-    command("train", "echo/table1", "--preset", "smoke", *words, check=0)
+    command("train", "echo/table1", "--preset", "smoke", *words)
     record = json.loads((tmp_path / "results/runs/echo/table1/fashion_mnist/echo/beta1_seed0_smoke.json").read_text())
     assert record["data"]["sizes"] == {"train": 60_000, "test": 10_000} and "another order" in record["data"]["variant"]
     assert record["test"]["images"] == 10_000

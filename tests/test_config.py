@@ -65,6 +65,7 @@ def test_every_preset_of_every_study_resolves(path):
         (["beta"], ["key=value", "'beta'"]),
         (["beta=[1"], ["beta", "YAML"]),
         (["method=vae", "num_terms=9"], ["num_terms", "'vae'"]),
+        (["method=vae", "eval_noise=pool"], ["eval_noise", "'vae'"]),
     ],
 )
 def test_bad_settings_name_key_value_and_what_is_allowed(overrides, expected):

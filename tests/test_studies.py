@@ -5,7 +5,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from echo_tf import guards, studies
+from echo_tf import guards, records, studies
 from echo_tf.config import read_study, resolve
 from echo_tf.errors import InputError, Interrupted
 from echo_tf.grids import Study
@@ -225,11 +225,20 @@ def test_a_record_of_another_configuration_is_refused_and_listed_so(do, tmp_path
     assert ["epochs: 2 -> 3" in outcome for outcome in do(changed).values()] == [True]
 
 
-def test_time_left_is_estimated_from_finished_runs_of_the_same_kind(do, tmp_path):
-    configs = studies.expand(a_study(axes={"method": ["vae", "echo"], "seed": [0, 1]}))
-    do(configs[:1])
-    left = [state.seconds for state in studies.survey(configs, tmp_path / "results", tmp_path / "work")]
-    assert left[0] == 0 and left[1] >= 0 and left[2:] == [None, None]
+def test_time_left_is_estimated_from_finished_runs_of_any_study_by_the_number_of_images(do, tmp_path):
+    do(studies.expand(a_study(study="others", axes={"method": ["vae"]})))
+    [record] = records.read_all(tmp_path / "results")
+    pace = record["train_seconds"] / (len(record["history"]) * record["data"]["train_images_used"])
+
+    def left(**axes):
+        configs = studies.expand(a_study(axes=axes))
+        return [state.seconds for state in studies.survey(configs, tmp_path / "results", tmp_path / "work")]
+
+    images = {record["config"]["dataset"]: record["data"]["train_images_used"], "omniglot": 24_345}
+    for dataset, number in images.items():
+        assert left(method=["vae"], dataset=[dataset], epochs=[4]) == [pytest.approx(4 * number * pace)]
+    assert left(method=["echo"]) == left(method=["vae"]), "no Echo run yet: any method's pace with this network"
+    assert left(method=["vae"], dataset=["unheard_of"]) == left(method=["vae"], width=[3.0]) == [None]
 
 
 @pytest.mark.parametrize(
