@@ -10,17 +10,23 @@ import pytest
 from tests.conftest import ROOT
 
 
-def numbers(backend):
+def start(backend):
+    """A process that prints its numbers under this backend."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     script = ROOT / "tests" / "backend_numbers.py"
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, str(script)], stdout=pipe, stderr=pipe, text=True, env=environment)
+
+
+def numbers_of(process):
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 def test_jax_and_tensorflow_give_the_same_numbers():
-    tensorflow, jax = numbers("tensorflow"), numbers("jax")
+    tensorflow, jax = map(numbers_of, [start("tensorflow"), start("jax")])  # both at once
     assert tensorflow.keys() == jax.keys()
     assert tensorflow.pop("flow_refused") is None and "KERAS_BACKEND=tensorflow, which is jax" in jax["flow_refused"]
     for name, values in tensorflow.items():
