@@ -60,6 +60,12 @@ def by_configuration(results, study):
     return [sorted(group, key=lambda record: record["config"]["seed"]) for group in groups.values()]
 
 
+def set_apart(config, others, known=()):
+    """The settings in which a recorded configuration differs from others, as words "key value"; not those in `known`."""
+    keys = [key for key in config if key not in (*NOT_OF_A_CONFIGURATION, *known)]
+    return [f"{key} {config[key]}" for key in keys if any(other.get(key) != config[key] for other in others)]
+
+
 def in_words(record):
     """What came of a run, for a line of output."""
     if record["status"] != "finished":

@@ -14,6 +14,7 @@ from echo_tf.methods import METHODS
 
 PAPER_S_NETWORK = "alemi2018"
 SHOWN = ("dataset", "method", "preset", "network", "fidelity", "dtype_policy", "epochs", "beta")
+ROW = ("dataset", "method", "preset", "beta", "variant")  # what a row is of, in the main
 TRIMMED_FROM = 10  # the paper's way: ten runs, the best and the worst left out (section 5.1)
 
 
@@ -43,10 +44,13 @@ def summarize(results, study, published=None):
             f"no finished runs of {study!r} in {results}/runs; there are {', '.join(study_names(results)) or 'none'}."
         )
     table = pd.DataFrame([_row(group) for group in groups])
+    table["set_apart_by"] = _set_apart([group[0]["config"] for group in groups])
+    table = _against_baseline(table)
     numbers = _published(published, "neg_elbo_nats")
     if numbers is not None:
         table = _beside(table, numbers)
-    return table.sort_values(["dataset", "preset", "beta", "method"], key=_in_order, ignore_index=True)
+    order = ["dataset", "preset", "beta", "method", "variant"]
+    return table.sort_values(order, key=_in_order, ignore_index=True, kind="stable", na_position="first")
 
 
 def _in_order(column):
@@ -86,6 +90,26 @@ def _likelihood(group):
     return float(np.mean([value["mean"] for value in found])) if all(found) else None
 
 
+def _set_apart(configs):
+    """What tells rows of one dataset, method, preset, beta and variant from each other, in words, "" where nothing need."""
+    words = []
+    for config in configs:
+        alike = [other for other in configs if all(other.get(key) == config.get(key) for key in ROW)]
+        words.append(", ".join(records.set_apart(config, alike, known=("epochs", "dtype_policy", "fidelity"))))
+    return words
+
+
+def _against_baseline(table):
+    """Adds, in a study of variants, how much worse than its baseline each row is."""
+    if not (table["variant"] == "baseline").any():
+        return table
+    alike = ["dataset", "method", "preset", "beta"]
+    baseline = table[table["variant"] == "baseline"].drop_duplicates(alike)[[*alike, "neg_elbo_nats"]]
+    table = table.merge(baseline, how="left", on=alike, suffixes=("", "_of_baseline"))
+    difference = table["neg_elbo_nats"] - table.pop("neg_elbo_nats_of_baseline")
+    return table.assign(difference_to_baseline_nats=difference.where(table["variant"] != "baseline"))
+
+
 def _beside(table, published):
     """Adds the published columns, matched by dataset and method, to the rows at beta = 1 with the paper's network."""
     titles = {method.title: name for name, method in METHODS.items()}
@@ -101,7 +125,7 @@ def _beside(table, published):
 
 def to_markdown(table, title, note):
     """The table as a reader wants it: rounded to 0.1 nats as in the paper (differences to 0.01), units in the heads."""
-    published = "published_neg_elbo_nats" in table
+    published, variants = ("published_neg_elbo_nats" in table), ("difference_to_baseline_nats" in table)
     heads = [
         "dataset",
         "method",
@@ -117,6 +141,7 @@ def to_markdown(table, title, note):
         "−log p(x)",
         "parameters",
     ]
+    heads += ["against baseline"] if variants else []
     heads += ["published −ELBO", "difference"] if published else []
     lines = [f"# {title}", "", note, "", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for row in table.to_dict("records"):
@@ -134,11 +159,13 @@ def to_markdown(table, title, note):
             _number(row["neg_log_likelihood_nats"], ".1f"),
             f"{row['parameters']:,}",
         ]
+        if variants:
+            cells.append(_number(row["difference_to_baseline_nats"], "+.1f"))
         if published:
             cells += [_number(row["published_neg_elbo_nats"], ".1f"), _number(row["difference_neg_elbo_nats"], "+.1f")]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    variants = table[["dataset", "data_variant"]].drop_duplicates()
-    lines += ["", "Data: " + "; ".join(f"{d}: {v}" for d, v in variants.itertuples(index=False)) + "."]
+    sources = table[["dataset", "data_variant"]].drop_duplicates()
+    lines += ["", "Data: " + "; ".join(f"{d}: {v}" for d, v in sources.itertuples(index=False)) + "."]
     return "\n".join(lines) + "\n"
 
 
@@ -168,9 +195,11 @@ def _published(path, column):
 
 
 def _unusual(row):
-    """What sets a row apart: its variant, a precision or fidelity that is not the usual one."""
+    """What sets a row apart: its variant, a precision or fidelity that is not the usual one, other settings."""
     if not pd.isna(row["variant"]):
         yield row["variant"]
+    if row["set_apart_by"]:
+        yield row["set_apart_by"]
     if row["dtype_policy"] != "float32":
         yield row["dtype_policy"]
     if row["fidelity"] != "paper":

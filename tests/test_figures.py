@@ -243,3 +243,14 @@ def test_an_analysis_that_is_gone_is_said(results):
     next(results.rglob("*.npz")).unlink()
     with pytest.raises(InputError, match="is not an analysis"):
         figures.write(results, "echo/table1")
+
+
+def test_variants_of_one_configuration_make_no_curve_but_those_of_a_study_of_beta_do(tmp_path):
+    for seed, variant in enumerate(("baseline", "ring")):
+        put(tmp_path, at(26, 64 + seed, "echo", 1.0, 0, variant=variant), variant)
+    assert [path.stem for path in figures.write(tmp_path, "echo/table1")] == ["binary_mnist_short_samples"]
+    for seed, variant in enumerate(("baseline", "ring")):
+        put(tmp_path, at(40, 55 + seed, "echo", 0.3, 0, variant=variant, scheme=variant), variant)
+    paths = figures.write(tmp_path, "echo/table1")
+    assert paths[0].stem == "binary_mnist_short_rate_distortion"
+    assert set(pd.read_csv(paths[0].with_suffix(".csv"))["series"]) == {"Echo, baseline", "Echo, ring"}

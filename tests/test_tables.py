@@ -109,3 +109,21 @@ def test_files_say_preset_runs_difference_and_data(write):
     csv = pd.read_csv(results / "tables" / "echo" / "table1.csv")
     assert sorted(csv.neg_elbo_nats) == [101.26, 103.0]
     assert all(name.endswith("_nats") for name in csv if "rate" in name or "elbo" in name or "distortion" in name)
+
+
+def test_variants_stand_beside_their_baseline(write):
+    for seed, (variant, value) in enumerate([("baseline", 91.0), ("ring", 92.5), ("terms", 90.0)]):
+        results = write(make_record(value, seed, "echo", study="echo/ablation", variant=variant))
+    found = tables.summarize(results, "echo/ablation").set_index("variant")["difference_to_baseline_nats"]
+    assert np.isnan(found["baseline"]) and found["ring"] == pytest.approx(1.5) and found["terms"] == pytest.approx(-1.0)
+    text = tables.write(results, "echo/ablation")
+    assert "| short, ring | 20 | 1 | 26.0 | 66.5 | 92.5 | – | 0.10 | – | 1,398,849 | +1.5 |" in text
+
+
+def test_rows_that_would_look_alike_say_what_sets_them_apart(write):
+    for seed, rate in enumerate([1e-3, 3e-4]):
+        results = write(make_record(91.0, seed, learning_rate=rate))
+    results = write(make_record(91.0, 2, "echo", learning_rate=3e-4))
+    text = tables.write(results, "echo/table1")
+    assert "| short, learning_rate 0.001 |" in text and "| short, learning_rate 0.0003 |" in text
+    assert "| Echo | 1 | short |" in text

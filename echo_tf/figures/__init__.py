@@ -38,10 +38,16 @@ def write(results, study):
         panels.setdefault((group[0]["config"]["dataset"], group[0]["config"]["preset"]), []).append(group)
     paths = []
     for (dataset, preset), found in sorted(panels.items()):
-        if len(found) > 1:  # a single point is no curve
+        if _makes_curves([group[0]["config"] for group in found]):
             paths.append(curves.write(results, study, dataset, preset, found))
         if with_samples := samples.chosen([record for group in found for record in group]):
             paths.append(samples.write(results, study, dataset, preset, with_samples))
     for group in analysis_tables.analysed(results, study):
         paths += [marginals.write(results, group[0]), information.write(results, group[0])]
     return paths
+
+
+def _makes_curves(configs):
+    """Whether these are more than one point, and not the variants of one: those have their table."""
+    of_variants = any(config.get("variant") for config in configs)
+    return len({config["beta"] for config in configs} if of_variants else configs) > 1

@@ -11,7 +11,6 @@ from echo_tf import records, tables
 from echo_tf.evaluation import METRICS
 from echo_tf.figures import style
 from echo_tf.methods import METHODS
-from echo_tf.records import NOT_OF_A_CONFIGURATION
 
 IMAGES_SHOWN = 7  # at each of several rates; 10 at a single one
 NUM_TARGETS = 3  # low, middle and high rate
@@ -122,13 +121,13 @@ def _turns_right(a, b, c):
 
 
 def _series(configs):
-    """What to call each configuration's curve: its method and the settings that tell curves of the method apart."""
-    fixed = (*NOT_OF_A_CONFIGURATION, "beta", "method")
+    """What to call each configuration's curve: its method, and what tells it from other curves of the method."""
     labels = []
     for config in configs:
         of_method = [other for other in configs if other["method"] == config["method"]]
-        varied = [key for key in config if key not in fixed and any(o.get(key) != config[key] for o in of_method)]
-        labels.append(", ".join([style.label_of(config["method"]), *(f"{key} {config[key]}" for key in varied)]))
+        named = config.get("variant")  # stands for all of its settings
+        apart = [named] if named else records.set_apart(config, of_method, ("beta",))
+        labels.append(", ".join([style.label_of(config["method"]), *apart]))
     return labels
 
 
