@@ -6,6 +6,7 @@ Machines drift, so things that are compared take turns, and ratios are medians o
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from echo_tf import records
 from echo_tf.methods import make_method
-from echo_tf.records import describe_surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 100  # the paper's batch size
@@ -32,7 +33,7 @@ def main(network, only=()):
     if unknown:
         print(f"run.py: bench has the parts {', '.join(parts)}, got {', '.join(sorted(unknown))}.", file=sys.stderr)
         return 2
-    found = describe_surroundings()
+    found = records.describe_surroundings()
     print(f"machine: {found['hardware']['processor']}, {found['hardware']['cores']} cores; backend {found['backend']}")
     for name, part in parts.items():
         if not only or name in only:
@@ -187,6 +188,37 @@ def bench_fit(network):
     yield f"step inside fit / bare step: {statistics.median(ratios):.3f} (aim 1.05 or less)"
 
 
+def bench_study(network):
+    """What a study does beside the epochs and the test of its runs: set-up, checkpoints, logs, examples, records."""
+    from echo_tf import studies
+    from echo_tf.config import RunConfig
+    from echo_tf.data import ImageData
+    from echo_tf.training import train
+
+    steps = 20  # an epoch
+    images = _images(steps * BATCH).astype(np.uint8)
+    data = ImageData("noise", "random", "made here", {"train": images, "test": images[: 2 * BATCH]}, 1)
+    base = {"study": "bench", "dataset": "noise", "method": "vae", "batch_size": BATCH}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(config):
+            record, _ = train(config, network, lambda: data, f"{folder}/results", f"{folder}/work", verbose=0)
+            found.append(record)
+            return record
+
+        for epochs in (1, 4):  # the first run warms up
+            started = time.perf_counter()
+            configs = [RunConfig(**base, epochs=epochs, name=f"epochs{epochs}")]
+            studies.run_local(configs, f"{folder}/results", run, say=lambda line: None)
+            seconds = time.perf_counter() - started
+    record = found[-1]
+    beside = (seconds - record["train_seconds"] - record["test"]["seconds"]) / epochs
+    step = statistics.median(entry["seconds"] for entry in record["history"]) / steps
+    yield f"beside training and test, a run of {epochs} epochs takes {beside:.2f} s an epoch"
+    yield f"of an epoch of 500 steps like these: {100 * beside / (500 * step):.2f} % (aim 2 % or less)"
+
+
 def bench_torch(network):
     """The same network and step in PyTorch: eager and compiled, channels last and not."""
     try:
@@ -229,6 +261,14 @@ def bench_commands(network):
         subprocess.run([sys.executable, ROOT / "run.py", "--help"], capture_output=True, check=True)
         help_seconds.append(time.perf_counter() - started)
     yield f"run.py --help: {statistics.median(help_seconds):.2f} s (aim 0.3 or less)"
+    with tempfile.TemporaryDirectory() as folder:
+        places = ["--results", shutil.copytree(ROOT / "results", f"{folder}/results")]
+        started = time.perf_counter()
+        for command in ("tables", "figures"):
+            subprocess.run([sys.executable, ROOT / "run.py", command, *places], capture_output=True, check=True)
+        seconds = time.perf_counter() - started
+        number = len(records.read_all(ROOT / "results"))
+        yield f"every table and figure from the {number} records: {seconds:.0f} s (aim 60 or less)"
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         places = ["--results", f"{folder}/results", "--work-dir", f"{folder}/work"]
