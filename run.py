@@ -90,7 +90,7 @@ def command_reproduce(options):
         print(f"{study.study}: {study.description}", flush=True)
         statuses.append(run_all(configs, options))
         if any(state.word == "finished" for state in studies.survey(configs, options.results, options.work_dir)):
-            print(tables.write(options.results, study.study, published_of(study)))
+            print(tables.write(options.results, study.study, published_file(study)))
             for path in figures.write(options.results, study.study):
                 print("figure:", path)
     if any(study.study.startswith("echo/") for study in found):
@@ -117,13 +117,15 @@ def command_train(options):
 
 def command_tables(options):
     from echo_tf import tables
+    from echo_tf.config import read_study
     from echo_tf.errors import InputError
 
-    studies = options.study or tables.study_names(options.results)
-    if not studies:
+    names = options.study or tables.study_names(options.results)
+    if not names:
         raise InputError(f"no records in {options.results}/runs: train something first.")
-    for study in studies:
-        print(tables.write(options.results, study, published_of(study)))
+    for name in names:
+        path = ROOT / "configs" / f"{name}.yaml"
+        print(tables.write(options.results, name, published_file(read_study(path)) if path.is_file() else None))
     return 0
 
 
@@ -136,13 +138,9 @@ def command_figures(options):
     return 0
 
 
-def published_of(study):
-    """The file of published numbers that a study's configuration names, or None."""
-    from echo_tf.config import read_study
-
-    path = ROOT / "configs" / f"{study}.yaml"
-    name = read_study(path).published if path.is_file() else None
-    return name and ROOT / "results" / "published" / name
+def published_file(study):
+    """The file of published numbers that a `Study` names, or None."""
+    return study.published and ROOT / "results" / "published" / study.published
 
 
 def command_data(options):

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
 import run
 from echo_tf import data
@@ -76,6 +78,24 @@ def test_study_lists_does_one_by_index_then_reproduce_does_the_rest(command):
     figures = [line.removeprefix("figure: ") for line in done.splitlines() if line.startswith("figure: ")]
     assert len(figures) == 3 and all(Path(path).is_file() for path in figures)
     assert {Path(path).stem for path in figures} == {"digits_smoke_rate_distortion", "digits_smoke_samples", "noise"}
+
+
+def test_without_a_command_the_quickstart_is_reproduced():
+    options = run.parse([])
+    assert (options.command, options.names, options.preset) == (run.command_reproduce, ["quickstart"], None)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "echo/table1"])
+def test_reproduce_ends_with_the_table_of_any_study_and_its_published_numbers(command, tmp_path, name):
+    """The committed study with an epoch of training."""
+    study = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())
+    study["presets"] = {
+        "one": {"method": "vae", "beta": 1, "epochs": 1, "dataset": "digits", "network": "kingma2014", "seed": 0}
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert "| Digits | VAE | 1 | one | 1 | 1 |" in command("reproduce", tmp_path / "study.yaml", "--preset", "one").out
+    table = pd.read_csv(tmp_path / "results/tables" / f"{name}.csv")
+    assert ("published_neg_elbo_nats" in table) == (name == "echo/table1")
 
 
 @pytest.mark.parametrize(
