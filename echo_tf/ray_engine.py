@@ -1,8 +1,8 @@
 """The Ray engine: the runs of a study as tasks on the machines of a Ray cluster.
 
-A task trains one run, as the local engine would, and returns its record as text; the driver writes it where it is
-not there yet, so results need no shared storage. Checkpoints do: a run whose worker or node dies is started again,
-and continues if the new worker sees the work directory of the old.
+A task trains one run, as the local engine would, and returns its record as text, with its analysis if there is one;
+the driver writes them where they are not there yet, so results need no shared storage. Checkpoints do: a run whose worker
+or node dies is started again, and continues if the new worker sees the work directory of the old.
 """
 
 import json
@@ -18,6 +18,7 @@ import echo_tf
 from echo_tf import records
 from echo_tf.data import load_once
 from echo_tf.errors import InputError, Interrupted, InUse
+from echo_tf.files import write_atomically
 from echo_tf.guards import clear_session
 from echo_tf.interrupts import StopRequest
 from echo_tf.studies import HELD, describe_error, split_done
@@ -138,21 +139,25 @@ def _knock(address):
 
 
 def _run(config, network, places):
-    """In a worker: one run, to its record as text."""
+    """In a worker: one run, to its record as text and the bytes of its analysis, None where it has none."""
     load = partial(load_once, config.dataset, places.data)
     try:
         record, _ = train(config, network, load, places.results, places.work, verbose=0, patience=LOCK_PATIENCE)
     finally:
         clear_session()  # Ray gives this process the next run too
-    return json.dumps(record)
+    beside = record.get("analysis", {}).get("file")
+    found = records.path_of(config, places.results).with_name(beside).read_bytes() if beside else None
+    return json.dumps(record), found
 
 
 def _collect(ray, reference, config, places, say):
     """Writes the record of a run that has ended, unless it is there, and returns the run's outcome."""
     try:
-        record = json.loads(ray.get(reference))
-        path = records.path_of(config, places.results)
+        text, found = ray.get(reference)
+        record, path = json.loads(text), records.path_of(config, places.results)
         if not path.exists():
+            if found is not None:  # first: a record says that it is there
+                write_atomically(path.with_name(record["analysis"]["file"]), found)
             records.write(path, record)
         outcome, words = record["status"], records.in_words(record)
     except InUse:

@@ -151,9 +151,11 @@ def test_the_driver_writes_a_record_that_did_not_reach_its_storage(study, tmp_pa
                 raise reference
             return reference
 
-    record = '{"status": "diverged", "config": {"method": "echo"}, "history": []}'
-    assert ray_engine._collect(Cluster, record, config, places, lines.append) == "diverged"
-    assert records.read(records.path_of(config, tmp_path))["status"] == "diverged" and "diverged after 0" in lines[0]
+    record = {"status": "diverged", "config": {"method": "echo"}, "history": [], "analysis": {"file": "a.analysis.npz"}}
+    assert ray_engine._collect(Cluster, (json.dumps(record), b"arrays"), config, places, lines.append) == "diverged"
+    path = records.path_of(config, tmp_path)
+    assert records.read(path)["status"] == "diverged" and "diverged after 0" in lines[0]
+    assert path.with_name("a.analysis.npz").read_bytes() == b"arrays"
     for error, outcome in [
         (InUse("busy"), studies.HELD),
         (InputError("no data"), "no data"),
