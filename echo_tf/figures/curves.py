@@ -136,7 +136,7 @@ def _draw(points, targets, chosen, title):
     width = 7.2
     images = IMAGES_SHOWN if len(targets) > 1 else 10
     across = len(targets) * (images + 0.4) + 0.2
-    cell = (width - 1.1) / across  # inches of an image, labels beside
+    cell = min(0.36, (width - 1.1) / across)  # inches of an image, labels beside
     figure = style.new_figure(width, 4.4 + rows * cell * 1.1 + 0.35)
     above, below = figure.subfigures(2, 1, height_ratios=[4.4, rows * cell * 1.1 + 0.35])
     axes = above.subplots()
