@@ -129,6 +129,8 @@ def damaged(path, kind):
         save_images(path, x_test=np.zeros((5, 64), np.uint8))
     elif kind == "floats":
         save_images(path, x_test=np.zeros((5, 8, 8)))
+    elif kind == "range":
+        save_images(path, x_test=np.full((5, 8, 8), -1))
     elif kind == "sizes":
         save_images(path, x_test=np.zeros((5, 9, 9), np.uint8))
     elif kind == "labels":
@@ -137,7 +139,10 @@ def damaged(path, kind):
         save_images(path, x_test=None)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "page", "pickle", "shape", "floats", "sizes", "labels", "no test", "missing"])
+KINDS = ("truncated", "page", "pickle", "shape", "floats", "range", "sizes", "labels", "no test", "missing")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bad_files_are_refused_in_one_line_and_leave_nothing(tmp_path, kind):
     damaged(tmp_path / "bad.npz", kind)
     with pytest.raises(InputError) as error:

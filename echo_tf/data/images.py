@@ -44,8 +44,8 @@ class ImageData:
 def as_images(arrays, where):
     """Checks arrays {"x_train": ..., "x_test": ..., "y_train": ...} and returns (splits, labels, maximum).
 
-    Images are integers, (n, H, W) or (n, H, W, C); "x_valid" and labels "y_*" may be there. Their largest
-    value over all splits decides: 1 for binary images, else 255.
+    Images are integers from 0 to 255, (n, H, W) or (n, H, W, C); "x_valid" and labels "y_*" may be there. Their
+    largest value over all splits decides: 1 for binary images, else 255.
 
     Raises:
         InputError: naming `where`, for missing arrays, other shapes or values.
@@ -62,8 +62,10 @@ def as_images(arrays, where):
         x = np.asarray(x)
         if x.ndim == 3:
             x = x[..., None]
-        if x.ndim != 4 or x.dtype.kind not in "ub" or not len(x) or (x.dtype.itemsize > 1 and x.max() > 255):
-            raise InputError(f"x_{split} of {where} must be uint8 images (n, H, W) or (n, H, W, C), got {x.dtype} {x.shape}.")
+        if x.ndim != 4 or x.dtype.kind not in "uib" or not x.size:
+            raise InputError(f"x_{split} of {where} must be integer images (n, H, W) or (n, H, W, C), got {x.dtype} {x.shape}.")
+        if x.min() < 0 or x.max() > 255:
+            raise InputError(f"x_{split} of {where} must lie within 0..255, got {x.min()}..{x.max()}.")
         splits[split] = x.astype(np.uint8)
         if arrays.get(f"y_{split}") is not None:
             labels[split] = np.asarray(arrays[f"y_{split}"])

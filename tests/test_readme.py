@@ -1,0 +1,60 @@
+"""What the README shows works: its Python runs, its commands are commands, and its tables are those of results/."""
+
+import re
+import shlex
+
+import keras
+import numpy as np
+import pytest
+
+import run
+from echo_tf.config import read_study, resolve
+from echo_tf.studies import expand
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+CODE = [text for language, text in BLOCKS if language == "python"]
+COMMANDS = [
+    line.split(" # ")[0].strip()
+    for language, text in BLOCKS
+    if language == "sh"
+    for line in text.splitlines()
+    if line.startswith("python run.py")
+]
+
+
+def test_the_model_of_one_s_own_trains_and_is_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(CODE[0], names)
+    assert names["model"].rate(names["data"]).shape == (1000,)
+    assert keras.saving.load_model("model.keras").channel.num_terms == 99
+
+
+def test_images_of_one_s_own_become_a_file_that_import_takes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("my_images.npy", np.random.default_rng(0).integers(0, 256, (1020, 8, 8)))
+    exec(CODE[1], {})
+    assert run.main(["--data-dir", str(tmp_path), "data", "import", "mine", "mine.npz"]) == 0
+    assert run.main(["--data-dir", str(tmp_path), "data", "verify", "mine"]) == 0
+
+
+def test_there_are_examples():
+    assert len(CODE) == 2 and len(COMMANDS) > 15
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one(command):
+    options = run.parse(shlex.split(command)[2:])
+    if options.command is run.command_train:
+        resolve(read_study(options.config, ROOT / "configs"), options.preset, options.settings)
+    if options.command is run.command_study:
+        assert expand(read_study(options.study, ROOT / "configs"), options.preset, options.only)
+    if options.command is run.command_reproduce:
+        assert run.study_names(options.names)
+
+
+@pytest.mark.parametrize("name", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_every_file_that_it_points_to_is_there(name):
+    assert (ROOT / name).exists()
