@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it.
 """
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -254,9 +255,13 @@ def parse(arguments):
 
 
 def import_quietly():
-    """Imports Keras and finds its devices with TensorFlow's start-up messages, which bypass Python, kept out of sight."""
+    """Imports Keras and finds its devices with TensorFlow's start-up messages, which bypass Python, kept out of sight.
+
+    So is its alarm at functions that are traced often: every run of a study has its own.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by itself on processors without AVX-512, where it halves a step
+    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     sys.stderr.flush()
     shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
