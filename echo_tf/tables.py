@@ -202,7 +202,7 @@ def _unusual(row):
         yield row["set_apart_by"]
     if row["dtype_policy"] != "float32":
         yield row["dtype_policy"]
-    if row["fidelity"] != "paper":
+    if row["fidelity"] not in ("paper", row["variant"]):
         yield f"fidelity {row['fidelity']}"
 
 
