@@ -79,11 +79,10 @@ def draw_donors(num_examples, num_terms, num_others, scheme="permutation", seed=
     Returns:
         Integers of shape (B, N) in [0, P). Beyond P terms the missing ones are drawn with replacement.
     """
-    # XLA and tf.random.shuffle do not go together (it repeats one permutation): sort random keys instead.
     if scheme == "replacement":
         return keras.random.randint((num_examples, num_terms), 0, num_others, seed=seed)
     distinct = _minimum(num_terms, num_others)
-    if scheme == "permutation":
+    if scheme == "permutation":  # of the others, one for each example: the order of random keys
         keys = keras.random.uniform((num_examples, num_others), seed=seed)
         donors = ops.argsort(keys, axis=1)[:, :distinct]
     else:

@@ -130,8 +130,8 @@ def _num_train_images(config, stored):
     """How many images the run will train on, as far as is known without loading them."""
     if config.dataset in CATALOG:
         return CATALOG[config.dataset].sizes["train"]
-    sizes = [record["data"]["train_images_used"] for record in stored if record["config"]["dataset"] == config.dataset]
-    return sizes[0] if sizes else None
+    alike = (record["data"] for record in stored if record["config"]["dataset"] == config.dataset)
+    return next((data["train_images_used"] for data in alike), None)
 
 
 def listing(configs, results, work):

@@ -5,10 +5,12 @@ import shlex
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import run
 from echo_tf.config import read_study, resolve
+from echo_tf.methods import METHODS
 from echo_tf.studies import expand
 from tests.conftest import ROOT
 
@@ -53,6 +55,26 @@ def test_every_command_is_one(command):
         assert expand(read_study(options.study, ROOT / "configs"), options.preset, options.only)
     if options.command is run.command_reproduce:
         assert run.study_names(options.names)
+
+
+def test_its_results_are_those_of_the_tables():
+    titles = {method.title: name for name, method in METHODS.items()}
+    rounded = {}
+    for study in ("table1", "ablation_fidelity"):
+        table = pd.read_csv(ROOT / f"results/tables/echo/{study}.csv")
+        for row in table.to_dict("records"):
+            values = [f"{row[name]:.1f}" for name in ("rate_nats", "distortion_nats", "neg_elbo_nats")]
+            rounded.setdefault((study, row["method"]), []).append(values)
+    row = r"^\| ([\w+-]+)(?:,[^|]*)? (?:\| short \| 20 \| 1 )?" + 3 * r"\| ([\d.]+) " + r"\|"  # method and its three numbers
+    rows = re.findall(row, README, re.MULTILINE)
+    assert len(rows) == 12
+    for title, *values in rows:
+        assert values in rounded["table1", titles[title]], title
+    changes = re.findall(r"([\w+-]+) ([\d.]+) → ([\d.]+)", README)
+    assert len(changes) == 8
+    for title, *values in changes:
+        known = [value[-1] for value in rounded["ablation_fidelity", titles[title]]]
+        assert set(values) <= set(known), title
 
 
 @pytest.mark.parametrize("name", re.findall(r"\]\((?!http)([^)#]+)\)", README))
