@@ -12,6 +12,7 @@ from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
 from echo_tf.methods import METHODS, make_method
 from echo_tf.noise import echo_noise, exact_clip
 from echo_tf.penalties import MaximumMeanDiscrepancy
+from echo_tf.point_convolutions import ConvFromPoint, ConvToPoint
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,8 @@ __all__ = [
     "METHODS",
     "AutoregressiveFlow",
     "Bias",
+    "ConvFromPoint",
+    "ConvToPoint",
     "EchoSample",
     "FlowMarginal",
     "FlowSample",

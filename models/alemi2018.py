@@ -16,7 +16,7 @@ k = 4 in the paper (1,398,849 parameters at d = 32), 5 in the released configura
 import keras
 from keras import layers
 
-from echo_tf import Bias, at_least_float32
+from echo_tf import Bias, ConvFromPoint, ConvToPoint, at_least_float32
 
 
 def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(28, 28, 1), width=1.0):
@@ -34,7 +34,7 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(2
     for filters, strides in ((32, 1), (32, 2), (64, 1), (64, 2)):
         h = Bias("relu")(layers.Conv2D(_scaled(filters, width), 5, strides, padding="same", use_bias=False)(h))
     kernel = (height // 4, width_pixels // 4)
-    h = Bias("relu")(layers.Conv2D(_scaled(256, width), kernel, padding="valid", use_bias=False)(h))
+    h = Bias("relu")(ConvToPoint(_scaled(256, width), kernel, use_bias=False)(h))
     h = layers.Flatten()(h)
     precise = at_least_float32()
     heads = [
@@ -53,7 +53,7 @@ def decoder(latent_dim=32, image_shape=(28, 28, 1), width=1.0, output_kernel=4):
     z = keras.Input((latent_dim,), name="z")
     h = layers.Reshape((1, 1, latent_dim))(z)
     kernel = (height // 4, width_pixels // 4)
-    h = Bias("relu")(layers.Conv2DTranspose(_scaled(64, width), kernel, padding="valid", use_bias=False)(h))
+    h = Bias("relu")(ConvFromPoint(_scaled(64, width), kernel, use_bias=False)(h))
     for filters, kernel, strides in ((64, 5, 1), (64, 5, 2), (32, 5, 1), (32, 5, 2), (32, 4, 1)):
         h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), kernel, strides, padding="same", use_bias=False)(h))
     logits = layers.Conv2D(channels, output_kernel, padding="same", dtype=at_least_float32(), name="logits")(h)
