@@ -133,10 +133,17 @@ class EchoSample(keras.layers.Layer):
         check_encodings(loc, log_sigmoid)
         num_terms, log_clip = self._terms(loc)
         log_scale = log_clip + log_sigmoid
-        if self._uses_pool(loc):
-            noise = self._pool_noise(ops.shape(loc)[0], num_terms, log_clip)
+
+        def from_pool():
+            return self._pool_noise(ops.shape(loc)[0], num_terms, log_clip)
+
+        def from_batch():
+            return echo_noise(loc, log_scale, num_terms, self.scheme, seed=self._seeds)
+
+        if self._pool is not None and self.noise_source == "batch" and loc.shape[0] is None:
+            noise = ops.cond(ops.shape(loc)[0] == 1, from_pool, from_batch)  # which it is shows when the graph runs
         else:
-            noise = echo_noise(loc, log_scale, num_terms, self.scheme, seed=self._seeds)
+            noise = from_pool() if self._uses_pool(loc) else from_batch()
         z = loc + ops.exp(log_scale) * noise
         return ops.exp(z) if self.multiplicative else z
 
@@ -209,10 +216,11 @@ class EchoSample(keras.layers.Layer):
         if self.num_terms is not None:
             num_terms = self.num_terms
         elif loc is None or self._uses_pool(loc):
-            # A pool has no natural number of terms: keep that of the batch which the layer was built with.
-            num_terms = min(len(self._pool[0]), (self._built_batch_size or np.inf) - 1) or 1
+            num_terms = self._num_terms_of_pool()
         else:
             num_terms = ops.shape(loc)[0] - 1
+            if self._pool is not None and loc.shape[0] is None:
+                num_terms = ops.where(num_terms == 0, self._num_terms_of_pool(), num_terms)
         if self.clip is not None:
             return num_terms, math.log(self.clip)
         if isinstance(num_terms, int):
@@ -220,6 +228,10 @@ class EchoSample(keras.layers.Layer):
         log_ratio = math.log(self.max_magnitude / MACHINE_PRECISION)
         at_least_one = ops.cast(ops.maximum(num_terms, 1), self.compute_dtype)
         return num_terms, solve_log_clip(at_least_one, log_ratio, ops)
+
+    def _num_terms_of_pool(self):
+        """A pool has no natural number of terms: it keeps that of the batch which the layer was built with."""
+        return min(len(self._pool[0]), (self._built_batch_size or np.inf) - 1) or 1
 
     def _pool_noise(self, n, num_terms, log_clip):
         loc, log_sigmoid = (ops.convert_to_tensor(x) for x in self._pool)

@@ -135,6 +135,8 @@ def test_pool_serves_a_single_example_also_after_an_earlier_prediction(images):
     model.predict(images, verbose=0)
     model.adapt(images)
     assert model.sample(images[:1]).shape == (1, D)
+    assert model.predict(images[:1], verbose=0).shape == (1, 8, 8, 1)
+    assert np.isfinite(model.evaluate(images[:1], verbose=0)[0])
 
 
 def test_mixed_precision_keeps_rate_and_distortion_in_float32(images):

@@ -135,6 +135,23 @@ def test_a_batch_of_one_needs_a_pool(encodings):
         EchoSample(noise_source="pool")([loc, log_sigmoid])
 
 
+@pytest.mark.parametrize("num_terms", [20, None])
+def test_in_a_graph_of_any_batch_size_a_single_example_takes_its_noise_from_the_pool(encodings, num_terms):
+    loc, log_sigmoid = (x.astype("float32") for x in encodings)
+    channel = EchoSample(num_terms=num_terms)
+    channel.adapt([loc, log_sigmoid])
+    spec = tf.TensorSpec((None, 6))
+    code, rate = (tf.function(lambda a, b, f=f: f([a, b]), input_signature=[spec, spec]) for f in (channel, channel.rate))
+    codes = np.concatenate([numpy(code(loc[:1], log_sigmoid[:1])) for _ in range(400)])
+    expected = np.concatenate([numpy(channel([loc[:1], log_sigmoid[:1]])) for _ in range(400)])  # eager: of a known size
+    error = np.hypot(codes.std(0), expected.std(0)) / np.sqrt(400)
+    assert codes.std(0).min() > 0 and np.all(np.abs(codes.mean(0) - expected.mean(0)) < 5 * error)
+    for size in (1, 2, 40):
+        eager = numpy(channel.rate([loc[:size], log_sigmoid[:size]]))
+        np.testing.assert_allclose(numpy(rate(loc[:size], log_sigmoid[:size])), eager, rtol=1e-5)
+        assert code(loc[:size], log_sigmoid[:size]).shape == (size, 6)
+
+
 def test_marginal_samples_have_the_law_of_the_code():
     rng = np.random.default_rng(9)
     loc = np.tanh(rng.normal(size=(5000, 2)) @ [[1, 0.8], [0, 0.6]])
