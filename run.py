@@ -86,6 +86,8 @@ def command_reproduce(options):
 
     found = [read_study(name, ROOT / "configs") for name in study_names(options.names)]
     plans = [(study, studies.expand(study, options.preset)) for study in found]  # all, before hours go into the first
+    # what measures most goes first: its trainings then serve the other studies too
+    plans.sort(key=lambda plan: max((config.analysis, config.likelihood_samples) for config in plan[1]), reverse=True)
     statuses = []
     for study, configs in plans:
         print(f"{study.study}: {study.description}", flush=True)

@@ -73,7 +73,8 @@ def in_words(record):
     rate, distortion, neg_elbo = (
         record["test"]["metrics"][name]["mean"] for name in ("rate_nats", "distortion_nats", "neg_elbo_nats")
     )
-    return f"rate {rate:.2f}, distortion {distortion:.2f}, -ELBO {neg_elbo:.2f} nats per test image"
+    shared = f" (trained as {record['same_training_as']})" if "same_training_as" in record else ""
+    return f"rate {rate:.2f}, distortion {distortion:.2f}, -ELBO {neg_elbo:.2f} nats per test image{shared}"
 
 
 def describe_data(data):

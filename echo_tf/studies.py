@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-from echo_tf import checkpoints, records
+from echo_tf import checkpoints, records, reuse
 from echo_tf.config import difference, validated
 from echo_tf.data import CATALOG
 from echo_tf.errors import InputError, Interrupted, InUse, nearest
@@ -20,7 +20,8 @@ HELD = "held by another process"
 class State(NamedTuple):
     """How far a run is.
 
-    word: "finished", "diverged", "unfinished", "missing", or "refused": its record is another configuration's.
+    word: "finished", "diverged", "unfinished", "missing", "elsewhere": the same training is recorded in another study and
+        will be taken over, or "refused": its record is another configuration's.
     epochs: epochs done.
     seconds: estimate of the training time that is left, None where nothing tells.
     """
@@ -119,6 +120,8 @@ def _state(config, stored, paces, results, work):
     if record is not None:
         word = "refused" if difference(record["config"], config.model_dump()) else record["status"]
         return State(word, len(record["history"]), 0.0)
+    if any(reuse.serves(other, config) for other in stored.values()):
+        return State("elsewhere", 0, 0.0)
     epochs = checkpoints.epochs_done(Path(work, config.run_path))
     pace = next((paces[kind] for kind in _kinds(config.model_dump()) if kind in paces), None)
     images = _num_train_images(config, stored.values())

@@ -10,7 +10,7 @@ import filelock
 import keras
 import numpy as np
 
-from echo_tf import analysis, checkpoints, records
+from echo_tf import analysis, checkpoints, records, reuse
 from echo_tf.config import difference
 from echo_tf.data.batches import ShuffledBatches
 from echo_tf.errors import InputError, InUse
@@ -28,7 +28,7 @@ NUM_GENERATED = 20  # images from the model's own marginal that a record keeps
 
 
 def train(config, network, load_data, results="results", work="work", verbose=1, patience=0):
-    """Trains, evaluates and records one run; continues what is unfinished and skips what is done.
+    """Trains, evaluates and records one run; continues what is unfinished and skips what is done, in this study or another.
 
     Args:
         config: a `RunConfig`.
@@ -57,7 +57,11 @@ def train(config, network, load_data, results="results", work="work", verbose=1,
             record = find_record(config, results)  # again: the process that had the lock may have finished the run
             if record is not None:
                 return record, True
-            return _train_locked(config, network, load_data(), record_path, folder, verbose, stop), False
+            data = load_data()
+            record = reuse.take_over(config, data, results)
+            if record is not None:
+                return record, True
+            return _train_locked(config, network, data, record_path, folder, verbose, stop), False
     except filelock.Timeout:
         raise InUse(f"another process is at work in {folder}: wait for it, or give this run another name.") from None
 
@@ -233,7 +237,7 @@ def _likelihood(config, model, x, stop, verbose):
     if model.marginal is None:
         return {"none": "the density q(z|x) of an Echo channel is not known, so there are no importance weights"}
     if not config.likelihood_samples:
-        return {"none": "not asked for (likelihood_samples: 0)"}
+        return reuse.NOT_ASKED_FOR
     return log_likelihood(model, x, config.likelihood_samples, config.batch_size, stop.check, verbose == 1)
 
 
