@@ -144,8 +144,7 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
         raise ValueError(f"num_terms must be 1 or more, got {num_terms}.")
     if scheme == "ring":
         return _ring_noise(loc, log_scale, num_terms, seed)
-    donors = draw_donors(batch_size, num_terms, batch_size - 1, scheme, seed)
-    return _sum_echoes(loc, log_scale, _skip_self(donors, batch_size))
+    return _sum_echoes(loc, log_scale, _draw_others(batch_size, num_terms, scheme, seed))
 
 
 def check_encodings(loc, log_scale):
@@ -163,9 +162,15 @@ def _minimum(a, b):
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
 
 
-def _skip_self(donors, batch_size):
-    """Maps donors numbered among the B - 1 others of example i to rows of the batch, jumping over i."""
-    return donors + ops.cast(donors >= ops.arange(batch_size)[:, None], donors.dtype)
+def _draw_others(batch_size, num_terms, scheme, seed):
+    """Donors of each example among the rows of its batch, never its own: those numbered among B - 1 others jump over it.
+
+    In a graph a batch of 1 is refused when it runs. Nothing here fails on it, or which error is met first were chance.
+    """
+    num_others = batch_size - 1 if isinstance(batch_size, int) else ops.maximum(batch_size - 1, 1)
+    donors = draw_donors(batch_size, num_terms, num_others, scheme, seed)
+    donors = donors + ops.cast(donors >= ops.arange(batch_size)[:, None], donors.dtype)
+    return ops.minimum(donors, batch_size - 1)
 
 
 def _sum_echoes(loc, log_scale, donors):
@@ -212,5 +217,5 @@ def _ring_noise(loc, log_scale, num_terms, seed):
     noise, log_weight = ops.take(noise, back, axis=0), ops.take(log_weight, back, axis=0)
     if isinstance(around, int) and around == num_terms:
         return noise
-    missing = draw_donors(batch_size, num_terms - around, batch_size - 1, "replacement", seed)
-    return noise + ops.exp(log_weight) * _sum_echoes(loc, log_scale, _skip_self(missing, batch_size))
+    missing = _draw_others(batch_size, num_terms - around, "replacement", seed)
+    return noise + ops.exp(log_weight) * _sum_echoes(loc, log_scale, missing)

@@ -213,3 +213,13 @@ def test_positive_scale_is_refused_inside_a_graph_too():
     function = tf.function(lambda a, b: echo_noise(a, b))
     with pytest.raises(tf.errors.InvalidArgumentError, match="log_scale must be <= 0"):
         function(tf.zeros((4, 2)), tf.ones((4, 2)))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("num_terms", [None, 5])
+def test_a_batch_of_one_is_refused_inside_a_graph_too(scheme, num_terms):
+    spec = tf.TensorSpec((None, 2))
+    function = tf.function(lambda a, b: echo_noise(a, b, num_terms, scheme), input_signature=[spec, spec])
+    for _ in range(5):  # whichever operation runs first
+        with pytest.raises(tf.errors.InvalidArgumentError, match="a batch of 1 has none"):
+            function(tf.zeros((1, 2)), tf.zeros((1, 2)))
