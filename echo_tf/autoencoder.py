@@ -95,17 +95,23 @@ class RateDistortionAutoencoder(keras.Model):
         return {"distortion": measure.nats(x, output), "reconstruction": measure.reconstruct(output)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight has no meaning here, rate and distortion are plain means over examples: leave it out."
+            )
         rate, distortion = y_pred["rate"], y_pred["distortion"]
         for tracker, value in zip(self._trackers, (rate, distortion, rate + distortion)):
             tracker.update_state(value)
         loss = ops.mean(distortion + self.beta * rate)
         return loss + sum(penalty(y_pred["code"]) for penalty in self.penalties)
 
-    def compile(self, optimizer="adam", jit_compile=None, **kwargs):
+    def compile(self, optimizer="adam", jit_compile=None, loss=None, **kwargs):
         """As `keras.Model.compile`, without a loss. jit_compile None: no XLA for TensorFlow on a CPU, else Keras's choice.
 
         XLA's CPU convolutions took 2.5 times oneDNN's time on the paper's network.
         """
+        if loss is not None:
+            raise ValueError(f"the loss is distortion + beta * rate, set where the model is made: leave loss={loss!r} out.")
         if jit_compile is None:
             jit_compile = False if on_tensorflow_cpu() else "auto"
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)

@@ -161,6 +161,15 @@ def test_bad_settings_are_refused(settings, message):
         small(EchoSample(), **settings)
 
 
+def test_a_loss_and_weights_that_would_be_ignored_are_refused(images):
+    model = small(gaussian())
+    model.fit(images, images, verbose=0)  # targets, as for other autoencoders, do no harm
+    with pytest.raises(ValueError, match="leave loss='mse' out"):
+        model.compile("adam", loss="mse")
+    with pytest.raises(ValueError, match="leave it out"):
+        model.fit(images, images, sample_weight=np.ones(len(images)), verbose=0)
+
+
 def test_xla_is_off_on_a_cpu_unless_asked_for():
     model = small(GaussianSample())
     assert model.jit_compile is False
