@@ -1,5 +1,6 @@
 """Runs that studies share: a training that one study has done serves every other that asks for the same."""
 
+import json
 from pathlib import Path
 
 from echo_tf import records
@@ -12,6 +13,11 @@ MEASURED = ("likelihood_samples", "analysis")  # what is measured of a trained m
 NOT_ASKED_FOR = {"none": "not asked for (likelihood_samples: 0)"}
 
 
+def training(settings):
+    """What of a configuration (a dict of settings, recorded ones too) decides its training, as text."""
+    return json.dumps({k: v for k, v in completed(settings).items() if k not in (*PLACE, *MEASURED)}, sort_keys=True)
+
+
 def serves(record, config):
     """Whether a record is of the training that a configuration asks for, with everything measured that it asks for.
 
@@ -19,10 +25,10 @@ def serves(record, config):
     """
     if record["status"] != "finished" or config.name is not None:
         return False
-    old, new = completed(record["config"]), config.model_dump()
-    if any(old.get(key) != value for key, value in new.items() if key not in (*PLACE, *MEASURED)):
+    old, new = record["config"], config.model_dump()
+    if training(old) != training(new):
         return False
-    likelihood = config.method == "echo" or config.likelihood_samples in (0, old["likelihood_samples"])
+    likelihood = config.method == "echo" or config.likelihood_samples in (0, old.get("likelihood_samples"))
     return likelihood and (not config.analysis or "analysis" in record)
 
 

@@ -99,14 +99,33 @@ def survey(configs, results, work):
     Time is estimated from the finished runs of all studies with the same network, batches and method (or any method,
     where there is none of this one), by the number of training images: a rough guide, as they may be another machine's.
     """
-    stored, paces = {}, {}
+    known = _read_known(results)
+    return [_state(config, known, results, work) for config in configs]
+
+
+class _Known(NamedTuple):
+    """What the records of all studies tell.
+
+    stored: path -> record.
+    trained: `reuse.training` -> the finished records of it.
+    paces: kind of run -> seconds an image, of each finished run.
+    """
+
+    stored: dict
+    trained: dict
+    paces: dict
+
+
+def _read_known(results):
+    known = _Known({}, {}, {})
     for path in Path(results, "runs").rglob("*.json"):
-        record = stored[path] = records.read(path)
+        record = known.stored[path] = records.read(path)
         if record["status"] == "finished":
+            known.trained.setdefault(reuse.training(record["config"]), []).append(record)
             visits = len(record["history"]) * record["data"]["train_images_used"]
             for kind in _kinds(record["config"]):
-                paces.setdefault(kind, []).append(record["train_seconds"] / visits)
-    return [_state(config, stored, paces, results, work) for config in configs]
+                known.paces.setdefault(kind, []).append(record["train_seconds"] / visits)
+    return known
 
 
 def _kinds(settings):
@@ -115,16 +134,17 @@ def _kinds(settings):
     return (*kind, settings["method"]), kind
 
 
-def _state(config, stored, paces, results, work):
-    record = stored.get(records.path_of(config, results))
+def _state(config, known, results, work):
+    settings = config.model_dump()
+    record = known.stored.get(records.path_of(config, results))
     if record is not None:
-        word = "refused" if difference(record["config"], config.model_dump()) else record["status"]
+        word = "refused" if difference(record["config"], settings) else record["status"]
         return State(word, len(record["history"]), 0.0)
-    if any(reuse.serves(other, config) for other in stored.values()):
+    if any(reuse.serves(other, config) for other in known.trained.get(reuse.training(settings), ())):
         return State("elsewhere", 0, 0.0)
     epochs = checkpoints.epochs_done(Path(work, config.run_path))
-    pace = next((paces[kind] for kind in _kinds(config.model_dump()) if kind in paces), None)
-    images = _num_train_images(config, stored.values())
+    pace = next((known.paces[kind] for kind in _kinds(settings) if kind in known.paces), None)
+    images = _num_train_images(config, known.stored.values())
     seconds = (config.epochs - epochs) * images * sum(pace) / len(pace) if pace and images else None
     return State("unfinished" if epochs else "missing", epochs, seconds)
 

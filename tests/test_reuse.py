@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from echo_tf import analysis, records, reuse
+from echo_tf import analysis, records, reuse, studies
 from echo_tf.config import RunConfig
 from echo_tf.data import ImageData
 from echo_tf.training import train
@@ -22,6 +22,8 @@ def test_a_training_of_one_study_serves_another_and_the_record_says_so(tmp_path)
     assert record["test"]["log_likelihood"] == reuse.NOT_ASKED_FOR  # as if the run had been trained for this study
     path = tmp_path / "results/runs/second/tiny/vae/baseline_beta1_seed0_paper.json"
     assert records.read(path)["same_training_as"] in records.in_words(records.read(path))
+    third = RunConfig(**{**TINY, "method": "vae", "study": "third"})
+    assert [state.word for state in studies.survey([third], tmp_path / "results", tmp_path)] == ["elsewhere"]
     (tmp_path / "results/runs/tests/tiny/vae/beta1_seed0_none.json").unlink()
     third, _ = again(tmp_path, method="vae", study="third")
     assert third["same_training_as"] == "tests/tiny/vae/beta1_seed0_none"
