@@ -6,6 +6,7 @@ from pathlib import Path
 from echo_tf import records
 from echo_tf.analysis import ENDING
 from echo_tf.config import completed
+from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 
 PLACE = ("study", "preset", "name", "variant")  # where a record stands: what is trained does not depend on it
@@ -42,7 +43,10 @@ def take_over(config, data, results):
     """
     runs, target = Path(results, "runs"), records.path_of(config, results)
     for path in sorted(runs.rglob("*.json")):
-        other = records.read(path)
+        try:
+            other = records.read(path)
+        except InputError:
+            continue  # another study's trouble
         if not serves(other, config) or other["data"]["sha256"] != data.sha256:
             continue
         record = {**other, "config": config.model_dump()}

@@ -15,6 +15,7 @@ def again(tmp_path, load=tiny_images, **settings):
 
 def test_a_training_of_one_study_serves_another_and_the_record_says_so(tmp_path):
     first, _ = run(tmp_path, method="vae", likelihood_samples=10)
+    (tmp_path / "results/runs/damaged.json").write_text("{")
     record, existed = again(tmp_path, method="vae", study="second", preset="paper", variant="baseline")
     assert existed and record["same_training_as"] == "tests/tiny/vae/beta1_seed0_none"
     assert record["test"]["metrics"] == first["test"]["metrics"] and record["history"] == first["history"]
@@ -22,6 +23,7 @@ def test_a_training_of_one_study_serves_another_and_the_record_says_so(tmp_path)
     assert record["test"]["log_likelihood"] == reuse.NOT_ASKED_FOR  # as if the run had been trained for this study
     path = tmp_path / "results/runs/second/tiny/vae/baseline_beta1_seed0_paper.json"
     assert records.read(path)["same_training_as"] in records.in_words(records.read(path))
+    (tmp_path / "results/runs/damaged.json").unlink()
     third = RunConfig(**{**TINY, "method": "vae", "study": "third"})
     assert [state.word for state in studies.survey([third], tmp_path / "results", tmp_path)] == ["elsewhere"]
     (tmp_path / "results/runs/tests/tiny/vae/beta1_seed0_none.json").unlink()
