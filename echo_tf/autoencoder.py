@@ -55,6 +55,8 @@ class RateDistortionAutoencoder(keras.Model):
         needs_marginal = getattr(channel, "needs_marginal", False)
         if marginal is not None and not needs_marginal:
             raise ValueError(f"{type(channel).__name__} has an exact rate: leave marginal out, got {marginal!r}.")
+        if getattr(channel, "beta", None) is not None:
+            raise ValueError(f"beta belongs to the autoencoder: leave beta={channel.beta!r} out of {type(channel).__name__}.")
         if distortion not in DISTORTIONS:
             raise ValueError(f"distortion must be one of {', '.join(DISTORTIONS)}, got {distortion!r}.")
         if not beta >= 0:

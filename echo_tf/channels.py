@@ -75,6 +75,9 @@ class EchoSample(keras.layers.Layer):
             (donors are the encodings kept by `adapt`).
         multiplicative: if true, z = exp(loc + scale * noise); the rate is the same.
         seed: an integer or None.
+        beta: for a Keras model of one's own: the layer adds beta * mean rate to that model's loss, and "rate" (nats per
+            example) to what `fit` and `evaluate` report (but not on JAX, where layers cannot keep metrics). None (no
+            loss, no report) in a `RateDistortionAutoencoder`, which does both itself.
 
     Call arguments:
         inputs: `[loc, log_sigmoid]`, both (B, ..., d), log_sigmoid <= 0.
@@ -90,6 +93,10 @@ class EchoSample(keras.layers.Layer):
     >>> channel = EchoSample(num_terms=99)
     >>> z = channel([loc, log_sigmoid])
     >>> loss = distortion + beta * channel.rate([loc, log_sigmoid])
+
+    or, in a functional model:
+
+    >>> z = EchoSample(num_terms=99, beta=0.5)([loc, log_sigmoid])
     """
 
     head_activations = (tanh16, keras.activations.log_sigmoid)
@@ -103,6 +110,7 @@ class EchoSample(keras.layers.Layer):
         noise_source="batch",
         multiplicative=False,
         seed=None,
+        beta=None,
         dtype=None,
         **kwargs,
     ):
@@ -112,6 +120,8 @@ class EchoSample(keras.layers.Layer):
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
         if clip is not None and not 0 < clip < 1:
             raise ValueError(f"clip must lie between 0 and 1, got {clip!r}.")
+        if beta is not None and not beta >= 0:
+            raise ValueError(f"beta must be 0 or more, got {beta!r}.")
         exact_clip(1 if num_terms is None else num_terms, max_magnitude)
         self.num_terms = None if num_terms is None else int(num_terms)
         self.scheme = scheme
@@ -120,6 +130,9 @@ class EchoSample(keras.layers.Layer):
         self.noise_source = noise_source
         self.multiplicative = multiplicative
         self.seed = seed
+        self.beta = beta
+        reports = beta is not None and keras.backend.backend() != "jax"
+        self._rate_metric = keras.metrics.Mean(name="rate") if reports else None
         self._seeds = keras.random.SeedGenerator(seed)
         self._pool = None
         self._latent_shape = self._built_batch_size = None
@@ -131,6 +144,11 @@ class EchoSample(keras.layers.Layer):
     def call(self, inputs):
         loc, log_sigmoid = inputs
         check_encodings(loc, log_sigmoid)
+        if self.beta is not None:
+            rate = self.rate(inputs)
+            self.add_loss(self.beta * ops.mean(rate))
+            if self._rate_metric is not None:
+                self._rate_metric.update_state(rate)
         num_terms, log_clip = self._terms(loc)
         log_scale = log_clip + log_sigmoid
 
@@ -157,6 +175,11 @@ class EchoSample(keras.layers.Layer):
 
     def rate(self, inputs):
         """Pointwise information -sum_j (log clip + log_sigmoid_j) in nats, shape (B,); its mean is I(X; Z) (equation 4)."""
+        if any(keras.utils.is_keras_tensor(x) for x in inputs):
+            raise ValueError(
+                "rate takes tensors, got the placeholders of a functional model: there, EchoSample(beta=...) adds its rate to "
+                "the model's loss; or call rate within a layer."
+            )
         loc, log_sigmoid = (ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs)
         check_encodings(loc, log_sigmoid)
         log_scale = self._terms(loc)[1] + log_sigmoid
@@ -248,7 +271,7 @@ class EchoSample(keras.layers.Layer):
             self.adapt([store["pool_loc"][...], store["pool_log_sigmoid"][...]])
 
     def get_config(self):
-        own = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative", "seed")
+        own = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative", "seed", "beta")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 

@@ -120,7 +120,8 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
 
     Raises:
         ValueError: for shapes that differ, num_terms < 1, an unknown scheme, a batch of one, or
-            (where values can be seen) a log_scale above 0.
+            (where values can be seen) a log_scale above 0. A graph compiled by XLA cannot raise: there a batch of
+            one gets NaN.
     """
     loc, log_scale = ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale)
     check_encodings(loc, log_scale)
@@ -139,6 +140,8 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
         "Echo noise is made of other examples, and a batch of 1 has none: "
         "pass a larger batch, or call `adapt(encodings)` of EchoSample once, which keeps a pool.",
     )
+    if not isinstance(batch_size, int):  # XLA drops the check: there a batch of 1 gets NaN, not itself for a donor
+        loc = ops.where(batch_size > 1, loc, ops.full_like(loc, np.nan))
     num_terms = batch_size - 1 if num_terms is None else num_terms
     if isinstance(num_terms, int) and num_terms < 1:
         raise ValueError(f"num_terms must be 1 or more, got {num_terms}.")

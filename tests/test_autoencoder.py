@@ -161,6 +161,11 @@ def test_bad_settings_are_refused(settings, message):
         small(EchoSample(), **settings)
 
 
+def test_a_channel_that_adds_its_rate_itself_is_refused():
+    with pytest.raises(ValueError, match="beta belongs to the autoencoder"):
+        small(EchoSample(beta=0.5))
+
+
 def test_a_loss_and_weights_that_would_be_ignored_are_refused(images):
     model = small(gaussian())
     model.fit(images, images, verbose=0)  # targets, as for other autoencoders, do no harm

@@ -176,6 +176,24 @@ def test_layer_keeps_its_settings_and_its_pool_when_saved(tmp_path, encodings):
     assert loaded.rate_floor == channel.rate_floor == pytest.approx(-6 * np.log(exact_clip(7, 2.0)))
 
 
+def test_with_a_beta_the_layer_brings_its_rate_into_the_loss_of_any_model(tmp_path, encodings):
+    loc, log_sigmoid = (x.astype("float32") for x in encodings)
+    inputs = [keras.Input((6,)), keras.Input((6,))]
+    model = keras.Model(inputs, EchoSample(num_terms=7, beta=0.5)(inputs))
+    rate = -np.mean(np.sum(np.log(exact_clip(7)) + log_sigmoid, axis=1))
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        each.compile()  # no other loss
+        measured = each.evaluate([loc, log_sigmoid], batch_size=len(loc), return_dict=True)
+        assert measured["loss"] == pytest.approx(0.5 * rate, rel=1e-5)
+        assert measured["rate"] == pytest.approx(rate, rel=1e-5)
+
+
+def test_rate_of_placeholders_is_refused_with_what_to_do_instead():
+    with pytest.raises(ValueError, match="beta=..."):
+        EchoSample(num_terms=7).rate([keras.Input((6,)), keras.Input((6,))])
+
+
 def test_heads_are_the_paper_s():
     x = np.array([-64.0, 0.0, 3.0])
     np.testing.assert_allclose(numpy(tanh16(x)), np.tanh(x / 16), rtol=1e-6)
@@ -188,6 +206,7 @@ def test_heads_are_the_paper_s():
         (lambda: EchoSample(num_terms=0), "num_terms"),
         (lambda: EchoSample(scheme="rings"), "scheme"),
         (lambda: EchoSample(clip=1.0), "clip"),
+        (lambda: EchoSample(beta=-1.0), "beta"),
         (lambda: EchoSample(noise_source="data"), "noise_source"),
         (lambda: EchoSample()([np.zeros((4, 2)), np.zeros((4, 3))]), "one shape"),
         (lambda: EchoSample()(np.zeros((4, 2))), "two tensors"),

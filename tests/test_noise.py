@@ -223,3 +223,11 @@ def test_a_batch_of_one_is_refused_inside_a_graph_too(scheme, num_terms):
     for _ in range(5):  # whichever operation runs first
         with pytest.raises(tf.errors.InvalidArgumentError, match="a batch of 1 has none"):
             function(tf.zeros((1, 2)), tf.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_batch_of_one_gets_no_noise_of_its_own_where_xla_drops_the_check(scheme):
+    spec = tf.TensorSpec((None, 2))
+    function = tf.function(lambda a, b: echo_noise(a, b, 5, scheme), input_signature=[spec, spec], jit_compile=True)
+    assert np.isnan(function(tf.zeros((1, 2)), tf.zeros((1, 2)))).all()
+    assert np.isfinite(function(tf.zeros((3, 2)), tf.zeros((3, 2)))).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import echo_tf
 import run
 from echo_tf.config import read_study, resolve
 from echo_tf.methods import METHODS
@@ -34,16 +35,25 @@ def test_the_model_of_one_s_own_trains_and_is_saved(tmp_path, monkeypatch):
     assert keras.saving.load_model("model.keras").channel.num_terms == 99
 
 
+def test_the_classifier_of_one_s_own_learns_with_few_nats():
+    keras.utils.set_random_seed(0)
+    names = {"keras": keras, "echo_tf": echo_tf}
+    exec(CODE[1], names)
+    measured = names["classifier"].evaluate(names["images"], names["labels"], batch_size=100, return_dict=True)
+    assert measured["accuracy"] > 0.85 and 2 < measured["rate"] < 10  # ten classes are log 10 = 2.3 nats
+    assert measured["loss"] > 0.05 * measured["rate"]
+
+
 def test_images_of_one_s_own_become_a_file_that_import_takes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("my_images.npy", np.random.default_rng(0).integers(0, 256, (1020, 8, 8)))
-    exec(CODE[1], {})
+    exec(CODE[2], {})
     assert run.main(["--data-dir", str(tmp_path), "data", "import", "mine", "mine.npz"]) == 0
     assert run.main(["--data-dir", str(tmp_path), "data", "verify", "mine"]) == 0
 
 
 def test_there_are_examples():
-    assert len(CODE) == 2 and len(COMMANDS) > 15
+    assert len(CODE) == 3 and len(COMMANDS) > 15
 
 
 @pytest.mark.parametrize("command", COMMANDS)
