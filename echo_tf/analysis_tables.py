@@ -7,7 +7,7 @@ import pandas as pd
 
 from echo_tf import analysis, records
 from echo_tf.analysis import ENDING
-from echo_tf.data.catalog import CATALOG
+from echo_tf.data.catalog import CATALOG, title_of
 from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
 
@@ -132,11 +132,8 @@ def write(results, study, published=None):
     return [text]
 
 
-def _title(dataset):
-    return CATALOG[dataset].title if dataset in CATALOG else dataset
-
-
-def _number(value, form):
+def number(value, form):
+    """A number for a reader, "–" where there is none."""
     return "–" if pd.isna(value) else format(value, form)
 
 
@@ -148,7 +145,7 @@ def _correlation_text(study, table):
     heads = ["dataset", "beta", "preset", "runs", "printed", "± draws", "with ½", "± draws", "± seeds", "code", "code − noise"]
     rows = [
         [
-            _title(row["dataset"]),
+            title_of(row["dataset"]),
             f"{row['beta']:g}",
             row["preset"],
             f"{row['runs']}",
@@ -156,10 +153,10 @@ def _correlation_text(study, table):
             f"{row['total_correlation_printed_standard_error_nats']:.3f}",
             f"{row['total_correlation_nats']:.2f}",
             f"{row['total_correlation_standard_error_nats']:.3f}",
-            _number(row["total_correlation_std_over_seeds_nats"], ".2f"),
+            number(row["total_correlation_std_over_seeds_nats"], ".2f"),
             f"{row['code_total_correlation_nats']:.2f}",
             f"{row['code_minus_noise_nats']:+.3f} ± {row['code_minus_noise_standard_error_nats']:.3f}",
-            _number(row.get("published_total_correlation_nats", np.nan), ".1f"),
+            number(row.get("published_total_correlation_nats", np.nan), ".1f"),
         ]
         for row in table.to_dict("records")
     ]
@@ -200,5 +197,7 @@ def _gaussianity_text(table):
         f"Of all {len(table)} dimensions, {table['rejected'].sum()} are rejected at {first.codes:,} codes "
         f"and {table['rejected_small'].sum()} at {first.codes_small}."
     )
-    title = f"## {_title(first.dataset)}, {METHODS[first.method].title}, β = {first.beta:g}, {first.preset}: Gaussian marginals"
+    title = (
+        f"## {title_of(first.dataset)}, {METHODS[first.method].title}, β = {first.beta:g}, {first.preset}: Gaussian marginals"
+    )
     return "\n".join(["", title, "", note, "", *_lines(heads, rows), "", said]) + "\n"

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from echo_tf import analysis_tables, records
-from echo_tf.data.catalog import CATALOG
+from echo_tf.analysis_tables import number
+from echo_tf.data.catalog import CATALOG, title_of
 from echo_tf.errors import InputError
 from echo_tf.evaluation import METRICS
 from echo_tf.files import write_atomically
@@ -147,22 +148,22 @@ def to_markdown(table, title, note):
     for row in table.to_dict("records"):
         averaged = "" if row["runs_averaged"] == row["runs"] else f" ({row['runs_averaged']} averaged)"
         cells = [
-            CATALOG[row["dataset"]].title if row["dataset"] in CATALOG else row["dataset"],
+            title_of(row["dataset"]),
             METHODS[row["method"]].title,
             f"{row['beta']:g}",
             ", ".join([row["preset"], *_unusual(row)]),
             row["epochs"],
             f"{row['runs']}{averaged}",
             *(f"{row[name]:.1f}" for name in METRICS),
-            _number(row["neg_elbo_std_over_seeds_nats"], ".2f"),
+            number(row["neg_elbo_std_over_seeds_nats"], ".2f"),
             f"{row['neg_elbo_standard_error_over_images_nats']:.2f}",
-            _number(row["neg_log_likelihood_nats"], ".1f"),
+            number(row["neg_log_likelihood_nats"], ".1f"),
             f"{row['parameters']:,}",
         ]
         if variants:
-            cells.append(_number(row["difference_to_baseline_nats"], "+.1f"))
+            cells.append(number(row["difference_to_baseline_nats"], "+.1f"))
         if published:
-            cells += [_number(row["published_neg_elbo_nats"], ".1f"), _number(row["difference_neg_elbo_nats"], "+.1f")]
+            cells += [number(row["published_neg_elbo_nats"], ".1f"), number(row["difference_neg_elbo_nats"], "+.1f")]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     sources = table[["dataset", "data_variant"]].drop_duplicates()
     lines += ["", "Data: " + "; ".join(f"{d}: {v}" for d, v in sources.itertuples(index=False)) + "."]
@@ -204,7 +205,3 @@ def _unusual(row):
         yield row["dtype_policy"]
     if row["fidelity"] not in ("paper", row["variant"]):
         yield f"fidelity {row['fidelity']}"
-
-
-def _number(value, form):
-    return "–" if pd.isna(value) else format(value, form)

@@ -76,3 +76,8 @@ CATALOG = {
         get="(comes with scikit-learn)",
     ),
 }
+
+
+def title_of(dataset):
+    """A dataset's name for a reader: that of the catalogue, or its own."""
+    return CATALOG[dataset].title if dataset in CATALOG else dataset

@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from echo_tf import records, tables
+from echo_tf.data.catalog import title_of
 from echo_tf.evaluation import METRICS
 from echo_tf.figures import style
 from echo_tf.methods import METHODS
@@ -106,7 +107,7 @@ def write(results, study, dataset, preset, groups):
         for method_runs in chosen.values()
         for target, record in zip(targets, method_runs)
     )
-    figure = style.drawn(_draw, points, targets, chosen, f"{style.title_of(dataset)}, preset {preset}")
+    figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}")
     stem = Path(results, "figures", study, f"{dataset}_{preset}_rate_distortion")
     return style.save(figure, stem, {"": points, "_reconstructions": shown})
 

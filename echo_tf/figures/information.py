@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from echo_tf import analysis_tables
+from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
 
 WINDOW = 0.02  # share of the images in a running mean
@@ -18,7 +19,7 @@ def write(results, record):
     names = ("image", "log_likelihood_nats", "pointwise_information_nats", "loc_norm")
     table = pd.DataFrame({name: found[name] for name in names})
     stem = Path(results, "figures", config["study"], f"{config['dataset']}_{analysis_tables.run_of(record)}_information")
-    title = f"Echo, {style.title_of(config['dataset'])}, β = {config['beta']:g}"
+    title = f"Echo, {title_of(config['dataset'])}, β = {config['beta']:g}"
     return style.save(style.drawn(_draw, table, title), stem, {"": table})
 
 

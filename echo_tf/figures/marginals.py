@@ -7,6 +7,7 @@ import pandas as pd
 
 from echo_tf import analysis_tables
 from echo_tf.analysis import LOW, LOWEST
+from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
 
 GAUSSIAN = "Gaussian of the same mean and variance"
@@ -26,7 +27,7 @@ def write(results, record):
         }
     )
     stem = Path(results, "figures", config["study"], f"{config['dataset']}_{analysis_tables.run_of(record)}_marginals")
-    title = f"Marginals q(z$_j$) of Echo, {style.title_of(config['dataset'])}, β = {config['beta']:g}"
+    title = f"Marginals q(z$_j$) of Echo, {title_of(config['dataset'])}, β = {config['beta']:g}"
     return style.save(style.drawn(_draw, found, title), stem, {"": table})
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from echo_tf import records
+from echo_tf.data.catalog import title_of
 from echo_tf.evaluation import METRICS
 from echo_tf.figures import style
 from echo_tf.methods import METHODS
@@ -45,7 +46,7 @@ def write(results, study, dataset, preset, runs):
         }
         for record in runs.values()
     )
-    title = f"Samples from each method's marginal (means of p(x|z)), {style.title_of(dataset)}, preset {preset}"
+    title = f"Samples from each method's marginal (means of p(x|z)), {title_of(dataset)}, preset {preset}"
     stem = Path(results, "figures", study, f"{dataset}_{preset}_samples")
     return style.save(style.drawn(_draw, runs, title), stem, {"": table})
 

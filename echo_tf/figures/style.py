@@ -7,7 +7,6 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from echo_tf.data.catalog import CATALOG
 from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
 
@@ -45,11 +44,6 @@ SETTINGS = {
 def style_of(method):
     """(colour, marker, line style) of a method."""
     return STYLES.get(method, (BLACK, "h", "-"))
-
-
-def title_of(dataset):
-    """A dataset's name for a reader."""
-    return CATALOG[dataset].title if dataset in CATALOG else dataset
 
 
 def label_of(method):
