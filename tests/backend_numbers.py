@@ -19,6 +19,10 @@ numbers = {
     "mmd": float(MaximumMeanDiscrepancy().discrepancy(ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale))),
     "echo_rate": ops.convert_to_numpy(EchoSample(num_terms=11).rate([loc, log_scale])).tolist(),
 }
+inputs = [keras.Input((4,)), keras.Input((4,))]
+own = keras.Model(inputs, EchoSample(num_terms=11, beta=0.5)(inputs))
+own.compile()
+numbers["loss_of_a_model_of_one_s_own"] = own.evaluate([loc, log_scale], batch_size=12, verbose=0, return_dict=True)["loss"]
 shared = {"image_shape": (8, 8, 1), "width": 0.1}
 for name, network in {"echo": alemi2018, "vae": kingma2014, "info-vae": kingma2014, "vae-vamp": kingma2014}.items():
     model: RateDistortionAutoencoder = make_method(
