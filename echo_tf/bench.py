@@ -19,6 +19,7 @@ import numpy as np
 
 from echo_tf import records
 from echo_tf.methods import make_method
+from echo_tf.optimizers import FusedAdam
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 100  # the paper's batch size
@@ -69,7 +70,7 @@ def training_step(method, network, images, policy="float32", **settings):
     keras.utils.set_random_seed(0)
     model = make_method(method, network.encoder, network.decoder, **settings)
     model.build(images.shape)
-    model.compile(keras.optimizers.Adam(3e-4))
+    model.compile(FusedAdam(3e-4))
     model.optimizer.build(model.trainable_variables)
     keras.config.set_dtype_policy("float32")
     x = tf.constant(images)

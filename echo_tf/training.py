@@ -19,6 +19,7 @@ from echo_tf.files import check_writable, write_atomically
 from echo_tf.interrupts import StopRequest
 from echo_tf.marginals import VampPrior
 from echo_tf.methods import make_method
+from echo_tf.optimizers import FusedAdam
 from echo_tf.schedules import SCHEDULES
 from echo_tf.tensorboard_log import TensorBoardLog
 
@@ -96,7 +97,7 @@ def build(config, network, image_shape):
     )
     model.build((None, *image_shape))
     # epsilon 1e-7 is that of the released code (Keras's default, unlike the 1e-8 of Adam's paper)
-    model.compile(keras.optimizers.Adam(config.learning_rate, epsilon=1e-7))
+    model.compile(FusedAdam(config.learning_rate, epsilon=1e-7))
     model.optimizer.build(model.trainable_variables)
     return model
 
