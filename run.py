@@ -279,7 +279,16 @@ def import_quietly():
 
 def main(arguments=None):
     options = parse(arguments)
-    import_quietly()
+    try:
+        import_quietly()
+    except (ImportError, ValueError) as error:  # not installed, or a backend that Keras does not know
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        print(
+            f"run.py: Keras does not start with the backend {backend!r} ({error}): install what is missing (pip install -e .), "
+            "or set KERAS_BACKEND to tensorflow or jax.",
+            file=sys.stderr,
+        )
+        return 2
     from echo_tf.errors import InputError, Interrupted
 
     try:

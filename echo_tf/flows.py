@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf.errors import InputError
 from echo_tf.guards import at_least_float32
 
 
@@ -89,8 +90,7 @@ class AutoregressiveFlow(keras.layers.Layer):
     Returns (of a call): what `inverse` returns.
 
     Raises:
-        ValueError: for inputs that are not (B, d), or num_steps < 1.
-        RuntimeError: on another backend than TensorFlow.
+        ValueError: for inputs that are not (B, d), num_steps < 1, or another backend than TensorFlow.
     """
 
     def __init__(self, num_steps=2, hidden_units=(640, 640, 640), mean_only=True, trained=True, dtype=None, **kwargs):
@@ -98,7 +98,7 @@ class AutoregressiveFlow(keras.layers.Layer):
         if num_steps < 1:
             raise ValueError(f"num_steps must be 1 or more, got {num_steps!r}.")
         if keras.backend.backend() != "tensorflow":
-            raise RuntimeError(
+            raise InputError(
                 f"flows use TensorFlow Probability and need KERAS_BACKEND=tensorflow, which is {keras.backend.backend()}."
             )
         self.num_steps, self.hidden_units, self.mean_only, self.trained = num_steps, tuple(hidden_units), mean_only, trained

@@ -96,8 +96,7 @@ def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion=
         A `RateDistortionAutoencoder`, not compiled.
 
     Raises:
-        ValueError: for an unknown method, or a setting that it does not take.
-        RuntimeError: for a flow on another backend than TensorFlow.
+        ValueError: for an unknown method, a setting that it does not take, or a flow on another backend than TensorFlow.
     """
     if name not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}.")

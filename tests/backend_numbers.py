@@ -46,6 +46,6 @@ for name, network in {"echo": alemi2018, "vae": kingma2014, "info-vae": kingma20
 try:
     make_method("iaf-prior", alemi2018.encoder, alemi2018.decoder)
     numbers["flow_refused"] = None
-except RuntimeError as error:
+except ValueError as error:
     numbers["flow_refused"] = str(error)
 print(json.dumps(numbers))

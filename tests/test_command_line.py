@@ -122,6 +122,21 @@ def test_bad_input_is_one_line_and_status_2(command, words, message):
     assert message in said and said.count("\n") == 1, said
 
 
+@pytest.mark.parametrize(
+    ("backend", "words", "message"),
+    [
+        ("tensorflaw", ["data", "list"], "set KERAS_BACKEND to tensorflow or jax"),
+        ("jax", [*SMOKE, "method=iaf-maf"], "flows use TensorFlow Probability and need KERAS_BACKEND=tensorflow"),
+    ],
+)
+def test_a_backend_that_will_not_do_is_said_in_one_line(process, backend, words, message):
+    if backend == "jax":
+        pytest.importorskip("jax")
+    done = process(*words, KERAS_BACKEND=backend)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert message in done.stderr.splitlines()[-1]  # TensorFlow's own greetings may come before it
+
+
 def test_results_that_cannot_be_written_are_said_before_training(command, tmp_path):
     (tmp_path / "results").write_text("a file where the folder should be")
     said = command(*SMOKE, status=2)
