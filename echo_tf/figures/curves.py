@@ -221,10 +221,12 @@ def _draw_bounds(axes):
 
 
 def _write_betas(axes, points):
-    """Some values of beta, below the curve of Echo or of the first method: the lower left is empty by definition."""
-    first = points[points["series"] == points["series"].iloc[0]]
-    for i in np.unique(np.linspace(0, len(first) - 1, LABELS_PER_CURVE).round().astype(int)):
-        row = first.iloc[i]
+    """Some values of beta, below the curve with most points on the lower hull: there is nothing below it."""
+    on_hull = points.groupby("series", sort=False)["on_lower_hull"].sum()
+    lowest = points[points["series"] == on_hull.idxmax()]
+    color = style.style_of(lowest["method"].iloc[0])[0]
+    for i in np.unique(np.linspace(0, len(lowest) - 1, LABELS_PER_CURVE).round().astype(int)):
+        row = lowest.iloc[i]
         axes.annotate(
             f"β={row['beta']:g}",
             (row["rate_nats"], row["distortion_nats"]),
@@ -233,7 +235,7 @@ def _write_betas(axes, points):
             ha="right",
             va="top",
             fontsize=7,
-            color=style.style_of(row["method"])[0],
+            color="#333333" if color == style.YELLOW else color,
         )
 
 
