@@ -5,9 +5,11 @@ Rates and distortions are nats per example throughout.
 
 from echo_tf.autoencoder import RateDistortionAutoencoder
 from echo_tf.bias import Bias
-from echo_tf.channels import EchoSample, FlowSample, GaussianSample, half, tanh16
+from echo_tf.channels import FlowSample, GaussianSample
+from echo_tf.echo_sample import EchoSample
 from echo_tf.flows import AutoregressiveFlow
 from echo_tf.guards import at_least_float32
+from echo_tf.heads import half, tanh16
 from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
 from echo_tf.methods import METHODS, make_method
 from echo_tf.noise import echo_noise, exact_clip

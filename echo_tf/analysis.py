@@ -9,7 +9,7 @@ import io
 import numpy as np
 import tqdm
 
-from echo_tf.channels import EchoSample
+from echo_tf.echo_sample import EchoSample
 from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 from echo_tf.gaussianity import binned_density, covariance_of, gaussianity_of, total_correlation

@@ -78,7 +78,7 @@ class RateDistortionAutoencoder(keras.Model):
 
     def call(self, x, training=False):
         encodings = self.encoder(x, training=training)
-        draw = self.channel.draw(encodings)
+        draw = self.channel.draw(encodings, training)
         rate = self.channel.rate(encodings, *self._given(draw))
         return {"code": draw.code, "rate": rate, **self._decode(x, draw, training)}
 

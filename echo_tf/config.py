@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 import pydantic
 import yaml
 
-from echo_tf.channels import NOISE_SOURCES
 from echo_tf.distortions import DISTORTIONS
+from echo_tf.echo_sample import NOISE_SOURCES
 from echo_tf.errors import InputError, nearest
 from echo_tf.grids import Study, combinations
 from echo_tf.marginals import DENSITIES, STARTS
@@ -34,6 +34,7 @@ class Switch(NamedTuple):
         return self.methods is None or method in self.methods
 
 
+DECODER_INPUTS = ("code", "times_16", "batch_normalized")
 OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
 WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
 WITH_VAMP = tuple(name for name, method in METHODS.items() if "vamp_start" in method.settings)
@@ -49,6 +50,12 @@ FIDELITY = {
 }
 
 
+def foreign_settings(method):
+    """The settings that bear on other methods and not on this one."""
+    of_some = {*OF_ECHO, *(name for other in METHODS.values() for name in other.settings)}
+    return of_some - {*METHODS[method].settings, *(OF_ECHO if method == "echo" else ())}
+
+
 class RunConfig(pydantic.BaseModel):
     """The settings of one run; see `configs/` for where each value comes from.
 
@@ -56,7 +63,10 @@ class RunConfig(pydantic.BaseModel):
     variant: which of the study's variants this is, None where it has none.
     width: factor on the network's number of filters.
     fidelity: "paper" or "released"; decides each switch of `FIDELITY` that is not given by itself.
-    num_terms: Echo's; None: batch_size - 1. scheme, max_magnitude: Echo's.
+    num_terms: Echo's; None: batch_size - 1. scheme, max_magnitude, standardize: Echo's; the paper's code is not standardized.
+    decoder_input: what the decoder does to the code first: nothing ("code"), "times_16", or "batch_normalized" without an
+        affine part; the last two are rivals of `standardize`, for the ablation of it.
+    beta_warmup_epochs: beta rises linearly from 0 over so many epochs (0: it is constant).
     pseudo_inputs: of a VampPrior. flow_units: hidden layers of a flow's step; flow_mean_only: it shifts and does not scale.
     likelihood_samples: codes for each test image in the importance-sampled log-likelihood; 0: none is made.
     eval_samples: codes drawn for each test image. eval_noise: where Echo's donors come from at test,
@@ -96,6 +106,9 @@ class RunConfig(pydantic.BaseModel):
     num_terms: pydantic.PositiveInt | None = None
     scheme: Literal[SCHEMES] | None = None
     max_magnitude: pydantic.PositiveFloat | None = None
+    standardize: bool = False
+    decoder_input: Literal[DECODER_INPUTS] = "code"
+    beta_warmup_epochs: pydantic.NonNegativeInt = 0
     eval_samples: pydantic.PositiveInt = 1
     likelihood_samples: pydantic.NonNegativeInt = 0
     eval_noise: Literal[NOISE_SOURCES] = "batch"
@@ -108,6 +121,8 @@ class RunConfig(pydantic.BaseModel):
     @classmethod
     def _decide_switches(cls, values):
         word, method = values.get("fidelity"), values.get("method")
+        if method in METHODS:  # what a study says for its other methods is not recorded
+            values = {key: value for key, value in values.items() if key not in foreign_settings(method)}
         return {**{key: switch.chosen(word, method) for key, switch in FIDELITY.items()}, **values}
 
     @property
@@ -190,9 +205,7 @@ def validated(values, deliberate=()):
         InputError: as `resolve`, also for a setting that the method does not take.
     """
     config = _validated(RunConfig, values, "setting")
-    particular = {*OF_ECHO, *(name for method in METHODS.values() for name in method.settings)}
-    own = {*METHODS[config.method].settings, *(OF_ECHO if config.method == "echo" else ())}
-    strangers = sorted((set(deliberate) & particular) - own)
+    strangers = sorted(set(deliberate) & foreign_settings(config.method))
     if strangers:
         raise InputError(f"setting {strangers[0]} is not one of method {config.method!r}: leave it out.")
     if config.analysis and (config.method, config.eval_noise) != ("echo", "batch"):

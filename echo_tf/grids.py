@@ -13,7 +13,8 @@ class Study(pydantic.BaseModel):
     base: settings that all runs share.
     axes: setting -> its values.
     zips: settings that vary together: each zip maps several settings to equally long lists.
-    variants: name -> settings. The name stands in the run's name, so variants may differ in any setting.
+    variants: name -> settings. The name stands in the run's name, so variants may differ in any setting. The name ""
+        is for the runs that are no variant of anything, beside those that are.
     presets: name -> settings, the scale of a study.
 
     A preset replaces what the base says. Where it names a setting that varies, a list replaces the values and a
@@ -91,7 +92,7 @@ def combinations(study, preset=None, variant=None):
         columns = [_columns(group, given) for group in study.groups]
         shared = {"study": study.study, "preset": preset, **study.base}
         shared.update({key: value for key, value in given.items() if not any(key in group for group in study.groups)})
-        if name is not None:
+        if name:
             shared["variant"] = name
         for rows in itertools.product(*(_rows(study, group) for group in columns)):
             yield {**shared, **{key: value for row in rows for key, value in row.items()}}

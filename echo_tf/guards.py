@@ -13,16 +13,43 @@ def require(condition, message):
     Inside a TensorFlow graph the check runs with the graph (InvalidArgumentError with the same
     message). Inside a JAX trace or an XLA-compiled graph values cannot be seen, and nothing is checked.
     """
-    try:
-        holds = bool(np.asarray(condition))
-    except (NotImplementedError, TypeError):  # a symbolic TensorFlow tensor, a JAX tracer
+    holds = values_of(condition)
+    if holds is None:
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             tf.debugging.Assert(condition, [message])
-        return
-    if not holds:
+    elif not holds:
         raise ValueError(message)
+
+
+def values_of(tensor):
+    """The values of a tensor as a numpy array, or None within a graph or trace, where they cannot be seen."""
+    if keras.utils.is_keras_tensor(tensor):
+        return None
+    try:
+        return np.asarray(tensor)
+    except (NotImplementedError, TypeError):  # a symbolic TensorFlow tensor, a JAX tracer
+        return None
+
+
+def num_replicas():
+    """How many replicas a `tf.distribute` strategy divides a batch among; 1 without one."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def mean_over_replicas(x):
+    """The mean of a replica's tensor over all replicas, the same in each."""
+    if num_replicas() == 1:
+        return x
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return x if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
 
 
 def at_least_float32(dtype=None):

@@ -6,7 +6,8 @@ A method is a choice of channel, marginal and penalty around one pair of network
 from typing import NamedTuple
 
 from echo_tf.autoencoder import RateDistortionAutoencoder
-from echo_tf.channels import EchoSample, FlowSample, GaussianSample
+from echo_tf.channels import FlowSample, GaussianSample
+from echo_tf.echo_sample import EchoSample
 from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
 from echo_tf.penalties import MaximumMeanDiscrepancy
 
@@ -27,7 +28,7 @@ class Part(NamedTuple):
 
 SEED_STRIDE = 1_000_003
 SEED = {"seed": "seed"}
-ECHO_SETTINGS = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative")
+ECHO_SETTINGS = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative", "standardize")
 FLOW_SETTINGS = {
     "flow_steps": "num_steps",
     "flow_units": "hidden_units",

@@ -86,10 +86,11 @@ def build(config, network, image_shape):
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
     shared = {"image_shape": tuple(image_shape), "width": config.width}
+    decoder = partial(network.decoder, output_kernel=config.output_kernel, **shared)
     model = make_method(
         config.method,
         partial(network.encoder, **shared),
-        partial(network.decoder, output_kernel=config.output_kernel, **shared),
+        decoder if config.decoder_input == "code" else partial(_mapping_first, decoder, config.decoder_input),
         beta=config.beta,
         distortion=config.distortion,
         latent_dim=config.latent_dim,
@@ -100,6 +101,15 @@ def build(config, network, image_shape):
     model.compile(FusedAdam(config.learning_rate, epsilon=1e-7))
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _mapping_first(decoder, name, latent_dim):
+    """A decoder that maps the code before it does anything else; see `RunConfig`."""
+    layer = {
+        "times_16": lambda: keras.layers.Rescaling(16.0),
+        "batch_normalized": lambda: keras.layers.BatchNormalization(center=False, scale=False),
+    }[name]()
+    return keras.Sequential([keras.Input((latent_dim,)), layer, decoder(latent_dim=latent_dim)], name="decoder")
 
 
 def _refuse_another(old, config, place):

@@ -13,7 +13,7 @@ TABLE1 = read_study("echo/table1", CONFIGS)
 def test_the_paper_s_settings_are_the_default():
     config = resolve(TABLE1)
     assert (config.epochs, config.batch_size, config.learning_rate, config.latent_dim, config.beta) == (200, 100, 3e-4, 32, 1)
-    assert config.method_settings == {"seed": 0, "num_terms": 99}
+    assert config.method_settings == {"seed": 0, "num_terms": 99, "standardize": False}
     assert str(config.run_path) == "echo/table1/binary_mnist/echo/beta1_seed0_paper"
 
 

@@ -1,0 +1,431 @@
+"""Echo noise as a Keras layer: the channel, its exact rate, its pool of training encodings and its standardized code."""
+
+import math
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from echo_tf.channels import Draw
+from echo_tf.guards import at_least_float32, mean_over_replicas, values_of
+from echo_tf.heads import NOT_NEGATIVE, UNBOUNDED, activation_of, tanh16
+from echo_tf.noise import (
+    MACHINE_PRECISION,
+    SCHEMES,
+    check_encodings,
+    draw_donors,
+    echo_noise,
+    exact_clip,
+    solve_log_clip,
+)
+
+NOISE_SOURCES = ("batch", "pool")
+NEVER_BELOW_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")  # or not always
+SMALLEST_MISSED = 1e-6  # how much terms that repeat donors may weigh together before a warning
+SMALLEST_DEVIATION = 1e-6  # of a code of magnitude 1: below it, differences are those that the cut-off sum leaves
+
+
+class TotalRate(keras.metrics.Metric):
+    """The mean over examples of the rate of all Echo layers of a model together.
+
+    Each layer has one; all but that of the model's first are `silent`.
+    """
+
+    def __init__(self, name="rate", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.silent = False
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, rate, counts):
+        """Adds the rates (B,) of one layer. `counts`: whether its examples are to be counted, which one layer does for all."""
+        self.total.assign_add(ops.cast(ops.sum(rate), self.total.dtype))
+        if counts:
+            self.count.assign_add(ops.cast(ops.size(rate), self.count.dtype))
+
+    def result(self):
+        if self.silent:
+            return {}  # of a dict, Keras reports the entries
+        return ops.divide_no_nan(self.total, self.count)
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
+class EchoSample(keras.layers.Layer):
+    """Echo noise channel: z = loc + scale * noise, the noise drawn from the data itself.
+
+    Stands where a VAE samples its code. Its rate, the mutual information I(X; Z), is exact for a source whose code has a
+    density, and needs no prior. (Of n points I <= log n, and a code of constant or duplicated dimensions has no density;
+    the formula knows neither.) One clip r, solved from the number of terms really used, multiplies the
+    scale in both the sample and the rate: scale = r * sigmoid(a) for log_sigmoid = log sigmoid(a).
+
+    Reference: Brekelmans et al., "Exact Rate-Distortion in Autoencoders via Echo Noise", NeurIPS 2019,
+    equations 1-4 and appendix B. `standardize` is data-dependent initialization: Salimans and Kingma, "Weight
+    Normalization", NeurIPS 2016, section 3; Kingma and Dhariwal, "Glow", NeurIPS 2018, section 3.1 (ActNorm).
+
+    Args:
+        num_terms: terms of the noise sum. None: as many as the batch at hand has other examples, so
+            that rate and noise change with the batch size; give a number (the training batch
+            size - 1) for a channel that stays the same at any batch size.
+        scheme: "permutation", "replacement" or "ring"; see `echo_noise`, also for what repeated donors cost.
+        max_magnitude: the bound M on |loc| that the clip is solved for. The layer does not enforce it: it warns of a head
+            that is not bounded, and of values above M where it can see them.
+        clip: the scale's upper bound r; None solves it with `exact_clip`.
+        noise_source: "batch" (donors are the batch's other examples, as in the paper) or "pool"
+            (donors are the encodings kept by `adapt`).
+        multiplicative: if true, z = exp(loc + scale * noise); the rate is the same.
+        seed: an integer or None.
+        beta: for a Keras model of one's own: the layer adds beta * mean rate to that model's loss, and "rate" (nats per
+            example, the total of all such layers of the model) to what `fit` and `evaluate` report (but not on JAX, where
+            layers cannot keep metrics). None (no loss, no report) in a `RateDistortionAutoencoder`, which does both itself.
+            Under a `tf.distribute` strategy the noise of a replica comes from its own part of the batch.
+        standardize: if true, hands on (z - mean) / standard deviation. `tanh16` and the untrained networks before it leave
+            codes of a standard deviation of 0.03 or 0.0003, which a decoder takes long to see. The two are measured over
+            the first training batch (or by `start_from`), per latent dimension: over all axes but the last, so per channel
+            of a spatial code. From then on they are a fixed map, part of the saved state and of all that draws codes. No
+            gradient flows through them; an invertible map changes no information, so the rate is the same. Until they are
+            measured, the code is handed on as it is.
+
+    Call arguments:
+        inputs: `[loc, log_sigmoid]`, both (B, ..., d), log_sigmoid <= 0.
+        training: whether this is a training batch, which Keras says by itself in `fit`.
+
+    Input shape: two of (B, ..., d). Output shape: (B, ..., d). Computes in float32 or better.
+
+    Raises:
+        ValueError: for arguments out of range, inputs that are not two floating-point tensors of one shape (B, ..., d), an
+            empty batch, log_sigmoid above 0 or from a head that does not keep it below, and a batch of one without a pool.
+
+    Example:
+
+    >>> channel = EchoSample(num_terms=99, standardize=True)
+    >>> z = channel([loc, log_sigmoid], training=True)
+    >>> loss = distortion + beta * channel.rate([loc, log_sigmoid])
+
+    or, in a functional model:
+
+    >>> z = EchoSample(num_terms=99, standardize=True, beta=0.5)([loc, log_sigmoid])
+    """
+
+    head_activations = (tanh16, keras.activations.log_sigmoid)
+
+    def __init__(
+        self,
+        num_terms=None,
+        scheme="permutation",
+        max_magnitude=1.0,
+        clip=None,
+        noise_source="batch",
+        multiplicative=False,
+        seed=None,
+        beta=None,
+        standardize=False,
+        dtype=None,
+        **kwargs,
+    ):
+        super().__init__(dtype=at_least_float32(dtype), **kwargs)
+        for name, value, allowed in (("scheme", scheme, SCHEMES), ("noise_source", noise_source, NOISE_SOURCES)):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+        if clip is not None and not 0 < clip < 1:
+            raise ValueError(f"clip must lie between 0 and 1, got {clip!r}.")
+        if beta is not None and not beta >= 0:
+            raise ValueError(f"beta must be 0 or more, got {beta!r}.")
+        exact_clip(1 if num_terms is None else num_terms, max_magnitude)
+        self.num_terms = None if num_terms is None else int(num_terms)
+        self.scheme = scheme
+        self.max_magnitude = max_magnitude
+        self.clip = clip
+        self.noise_source = noise_source
+        self.multiplicative = multiplicative
+        self.seed = seed
+        self.beta = beta
+        self.standardize = standardize
+        reports = beta is not None and keras.backend.backend() != "jax"
+        self._rate_metric = TotalRate() if reports else None
+        if beta is not None and keras.backend.backend() == "tensorflow":
+            self.supports_jit = False  # XLA drops the checks of a graph: a last batch of one would turn the weights to NaN
+        self._seeds = keras.random.SeedGenerator(seed)
+        self._pool = self._recorded = None
+        self._warned = set()
+        self._latent_shape = self._built_batch_size = None
+
+    def __call__(self, inputs, *args, **kwargs):
+        if isinstance(inputs, (list, tuple)) and len(inputs) == 2 and all(map(keras.utils.is_keras_tensor, inputs)):
+            self.check_heads(*inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def check_heads(self, loc, log_sigmoid):
+        """Refuses a scale head (a symbolic tensor) that may be above 0, and warns of a loc head that has no bound."""
+        scale_head, loc_head = activation_of(log_sigmoid), activation_of(loc)
+        if scale_head in NEVER_BELOW_0:
+            raise ValueError(
+                f"log_sigmoid must be <= 0, and the encoder's scale head ends in the activation {scale_head!r}: "
+                "end it in keras.activations.log_sigmoid."
+            )
+        if loc_head in UNBOUNDED and self.clip is None:
+            self._warn(
+                f"the encoder's loc head ends in the activation {loc_head!r}, which may leave "
+                f"|loc| <= max_magnitude = {self.max_magnitude:g}; the noise is then cut off too early and the rate is not "
+                "exact: end the head in echo_tf.tanh16, or give another max_magnitude, or the clip."
+            )
+
+    def build(self, input_shape):
+        loc_shape, _ = self._check_shapes(input_shape)
+        if self._pool is not None:
+            self._check_latents(self._pool[0].shape[1:], loc_shape[1:])
+        self._built_batch_size, self._latent_shape = loc_shape[0], tuple(loc_shape[1:])
+        if self.standardize:
+            # all replicas of a strategy set the same values: any one's will do
+            kind = {"trainable": False, "aggregation": "only_first_replica", "dtype": self.compute_dtype}
+            self._code_mean = self.add_weight(self._latent_shape[-1:], "zeros", name="code_mean", **kind)
+            self._code_deviation = self.add_weight(self._latent_shape[-1:], "ones", name="code_deviation", **kind)
+            self._measured = self.add_weight((), "zeros", name="code_measured", **kind)
+
+    def call(self, inputs, training=None):
+        loc, log_sigmoid = self._encodings(inputs)
+        if self._recorded is not None:
+            self._recorded.append([ops.convert_to_numpy(x) for x in (loc, log_sigmoid)])
+        self._notice_magnitude(loc)
+        if self.beta is not None:
+            self._charge(self.rate(inputs))
+        num_terms, log_clip = self._terms(loc)
+        log_scale = log_clip + log_sigmoid
+
+        def from_pool():
+            return self._pool_noise(ops.shape(loc)[0], num_terms, log_clip)
+
+        def from_batch():
+            return echo_noise(loc, log_scale, num_terms, self.scheme, seed=self._seeds)
+
+        if self._pool is not None and self.noise_source == "batch" and loc.shape[0] is None:
+            noise = ops.cond(ops.shape(loc)[0] == 1, from_pool, from_batch)  # which it is shows when the graph runs
+        else:
+            noise = from_pool() if self._uses_pool(loc) else from_batch()
+        code = self._exponentiated(loc + ops.exp(log_scale) * noise)
+        if self.standardize and training:
+            self._measure_once(code)
+        return self._mapped(code)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(self._check_shapes(input_shape)[0])
+
+    def count_params(self):
+        """0: Echo noise has no parameters. What `standardize` keeps is measured, not learned."""
+        return 0
+
+    def draw(self, inputs, training=None):
+        """A `Draw` of codes."""
+        code = self(inputs) if training is None else self(inputs, training=training)  # Keras takes None for a False
+        return Draw(code, code)
+
+    def mean(self, inputs):
+        """E[z|x] = loc + scale * E[noise], (B, ..., d), mapped as codes are; of exp z the exponential of that.
+
+        E[noise] = E[loc] / (1 - E[scale]), the fixed point of noise = loc + scale * noise, over the pool or, without one,
+        over the given encodings.
+        """
+        loc, log_sigmoid = self._encodings(inputs)
+        if self._pool is None and loc.shape[0] == 1:
+            raise ValueError("the mean of the noise is over other examples, and a batch of 1 has none: call `adapt` first.")
+        log_clip = self._terms(loc)[1]
+        donors = self._encodings(self._pool or inputs)
+        mean_loc, mean_scale = ops.mean(donors[0], axis=0), ops.mean(ops.exp(log_clip + donors[1]), axis=0)
+        return self._mapped(self._exponentiated(loc + ops.exp(log_clip + log_sigmoid) * mean_loc / (1.0 - mean_scale)))
+
+    def rate(self, inputs):
+        """The pointwise rate -sum_j (log clip + log_sigmoid_j) = -sum_j log s_j(x) in nats, shape (B,) (equation 4).
+
+        Its *mean* over examples is the mutual information I(X; Z). Of a single example it is no KL divergence from
+        q(z|x) to q(z), whose mean is I(X; Z) as well.
+        """
+        if any(keras.utils.is_keras_tensor(x) for x in inputs):
+            raise ValueError(
+                "rate takes tensors, got the placeholders of a functional model: there, EchoSample(beta=...) adds its rate to "
+                "the model's loss; or call rate within a layer."
+            )
+        loc, log_sigmoid = self._encodings(inputs)
+        log_scale = self._terms(loc)[1] + log_sigmoid
+        return -ops.sum(log_scale, axis=tuple(range(1, len(loc.shape))))
+
+    @property
+    def rate_floor(self):
+        """-d log clip: the lowest rate that the channel can have, in nats (appendix B, "Low Rate Limit")."""
+        if self._latent_shape is None:
+            raise ValueError("rate_floor depends on the size of the code: call the layer, or `adapt` it, first.")
+        num_terms = self._num_terms_at(self._built_batch_size)
+        if num_terms is None and self.clip is None:
+            raise ValueError("rate_floor depends on the number of terms: give EchoSample num_terms or clip.")
+        return -math.prod(self._latent_shape) * math.log(self.clip or exact_clip(num_terms, self.max_magnitude))
+
+    def adapt(self, encodings):
+        """Keeps `encodings` = [loc, log_sigmoid] (P, ..., d), as the layer gets them, as a pool of donors.
+
+        A single example can then be encoded, `noise_source="pool"` and `sample_marginal` work, and
+        the pool is saved with the layer (but a clone, made of the settings alone, has none). Functions compiled before do
+        not see a pool changed after: `echo_tf.adapt` and `RateDistortionAutoencoder.adapt` see to that.
+        """
+        pool = [np.array(ops.convert_to_numpy(x), dtype=self.compute_dtype) for x in encodings]
+        self._encodings(pool)
+        self._notice_magnitude(pool[0])
+        if self._latent_shape is not None:
+            self._check_latents(pool[0].shape[1:], self._latent_shape)
+        self._pool = pool
+        if not self.built:
+            self.build([(None,) + x.shape[1:] for x in pool])
+            self.built = True
+
+    def start_from(self, encodings):
+        """Measures the map of `standardize` on codes of `encodings` = [loc, log_sigmoid] (n, ..., d), in place of the first
+        training batch's; n of 2 or more."""
+        if not self.standardize:
+            raise ValueError("start_from measures a standardized code: make the layer with standardize=True.")
+        loc, log_sigmoid = self._encodings(encodings)
+        if not self.built:
+            self.build([(None,) + tuple(x.shape[1:]) for x in (loc, log_sigmoid)])
+            self.built = True
+        self._check_latents(loc.shape[1:], self._latent_shape)
+        num_terms, log_clip = self._terms(loc)
+        log_scale = log_clip + log_sigmoid
+        noise = echo_noise(loc, log_scale, num_terms, "ring", seed=self._seeds)  # the same law, for many encodings
+        self._measured.assign(ops.zeros_like(self._measured))
+        self._measure_once(self._exponentiated(loc + ops.exp(log_scale) * noise))
+
+    def sample_marginal(self, n):
+        """Draws n codes, shape (n, ..., d), from q(z), which is the law of the noise itself (lemma 2.1). Needs `adapt`."""
+        if self._pool is None:
+            raise ValueError("sample_marginal draws from the encodings of training data: call `adapt(encodings)` first.")
+        return self._mapped(self._exponentiated(self._pool_noise(n, *self._terms(None))))
+
+    def _encodings(self, inputs):
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise ValueError(
+                "EchoSample takes [loc, log_sigmoid], two tensors of one shape (B, ..., d), got "
+                f"{f'{len(inputs)} of them' if isinstance(inputs, (list, tuple)) else type(inputs).__name__}."
+            )
+        check_encodings(*map(ops.convert_to_tensor, inputs))
+        return [ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs]
+
+    def _check_shapes(self, input_shape):
+        shapes = [tuple(s) for s in input_shape] if len(input_shape) == 2 and not isinstance(input_shape[0], int) else []
+        if len(shapes) != 2 or shapes[0] != shapes[1] or len(shapes[0]) < 2:
+            raise ValueError(
+                f"EchoSample takes [loc, log_sigmoid], two tensors of one shape (B, ..., d), got shape(s) {input_shape}."
+            )
+        return shapes
+
+    def _check_latents(self, found, expected):
+        if tuple(found) != tuple(expected):
+            raise ValueError(f"the layer's codes have the shape {tuple(expected)}, got encodings of the shape {tuple(found)}.")
+
+    def _notice_magnitude(self, loc):
+        """Warns of a loc beyond its bound, outside graphs: within one, a head's activation is all that can be looked at."""
+        if self.clip is None and (values := values_of(loc)) is not None:
+            largest = np.abs(values).max()
+            if largest > self.max_magnitude * (1 + 1e-6):
+                self._warn(
+                    f"|loc| is up to {largest:.3g}, above max_magnitude = {self.max_magnitude:g}: the noise is cut off too "
+                    "early and the rate is not exact. End the loc head in echo_tf.tanh16, or give another max_magnitude, "
+                    "or the clip."
+                )
+
+    def _warn(self, message):
+        """Warns once of each thing."""
+        if message[:30] not in self._warned:
+            self._warned.add(message[:30])
+            warnings.warn(f"{self.name}: {message}", stacklevel=2)
+
+    def _charge(self, rate):
+        """Adds beta * rate to the model's loss, and the rate to the total that the model reports."""
+        self.add_loss(self.beta * ops.mean(rate))
+        if self._rate_metric is not None:
+            model = self._get_call_context().entry_layer
+            alike = [layer for layer in model._flatten_layers() if isinstance(layer, EchoSample) and layer.beta is not None]
+            for layer in alike:
+                layer._rate_metric.silent = layer is not alike[0]
+            alike[0]._rate_metric.update_state(rate, counts=alike[0] is self)
+
+    def _exponentiated(self, code):
+        return ops.exp(code) if self.multiplicative else code
+
+    def _mapped(self, code):
+        return (code - self._code_mean) / self._code_deviation if self.standardize else code
+
+    def _measure_once(self, code):
+        """Sets mean and standard deviation of the code, the first time only."""
+        code = ops.stop_gradient(code)
+        axes = tuple(range(len(code.shape) - 1))
+        mean = mean_over_replicas(ops.mean(code, axis=axes))
+        deviation = ops.sqrt(mean_over_replicas(ops.mean(ops.square(code - mean), axis=axes)))
+        deviation = ops.where(deviation > SMALLEST_DEVIATION * (1.0 + ops.abs(mean)), deviation, ops.ones_like(deviation))
+        first = self._measured == 0.0
+        self._code_mean.assign(ops.where(first, mean, self._code_mean))
+        self._code_deviation.assign(ops.where(first, deviation, self._code_deviation))
+        self._measured.assign(ops.ones_like(self._measured))
+
+    def _uses_pool(self, loc):
+        if self.noise_source == "pool" and self._pool is None:
+            raise ValueError('noise_source="pool" needs a pool: call `adapt(encodings)` first.')
+        return self._pool is not None and (self.noise_source == "pool" or loc.shape[0] == 1)
+
+    def _num_terms_at(self, batch_size):
+        if self.num_terms is not None or batch_size is None:
+            return self.num_terms
+        return batch_size - 1
+
+    def _terms(self, loc):
+        """The number of terms and log clip for this batch (None: for draws from the pool): numbers where they can be known."""
+        if self.num_terms is not None:
+            num_terms = self.num_terms
+            if loc is not None and isinstance(loc.shape[0], int) and not self._uses_pool(loc):
+                self.check_batch_size(loc.shape[0])
+        elif loc is None or self._uses_pool(loc):
+            num_terms = self._num_terms_of_pool()
+        else:
+            num_terms = ops.shape(loc)[0] - 1
+            if self._pool is not None and loc.shape[0] is None:
+                num_terms = ops.where(num_terms == 0, self._num_terms_of_pool(), num_terms)
+        if self.clip is not None:
+            return num_terms, math.log(self.clip)
+        if isinstance(num_terms, int):
+            return num_terms, math.log(exact_clip(max(num_terms, 1), self.max_magnitude))
+        log_ratio = math.log(self.max_magnitude / MACHINE_PRECISION)
+        at_least_one = ops.cast(ops.maximum(num_terms, 1), self.compute_dtype)
+        return num_terms, solve_log_clip(at_least_one, log_ratio, ops)
+
+    def check_batch_size(self, batch_size):
+        """Warns once of batches that have fewer other examples than the noise has terms, where the missing ones count."""
+        if self.num_terms is None or self.noise_source == "pool" or not 1 < batch_size <= self.num_terms:
+            return
+        clip = self.clip or exact_clip(self.num_terms, self.max_magnitude)
+        if clip ** (batch_size - 1) / (1 - clip) > SMALLEST_MISSED:
+            self._warn(
+                f"batches of {batch_size} are small for {self.num_terms} noise terms: the missing ones repeat donors, which "
+                f"makes the noise wider than its law and the rate too high (see echo_noise): use batches of "
+                f"{self.num_terms + 1} or more, or fewer terms."
+            )
+
+    def _num_terms_of_pool(self):
+        """A pool has no natural number of terms: it keeps that of the batch which the layer was built with."""
+        return min(len(self._pool[0]), (self._built_batch_size or np.inf) - 1) or 1
+
+    def _pool_noise(self, n, num_terms, log_clip):
+        loc, log_sigmoid = (ops.convert_to_tensor(x) for x in self._pool)
+        donors = draw_donors(n, num_terms, len(self._pool[0]), self.scheme, self._seeds)
+        return echo_noise(loc, log_clip + log_sigmoid, indices=donors)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self._pool is not None:
+            store["pool_loc"], store["pool_log_sigmoid"] = self._pool
+
+    def load_own_variables(self, store):
+        names = store.keys()
+        own = {name: store[name] for name in names if not name.startswith("pool_")}
+        super().load_own_variables(own)
+        if "pool_loc" in store:
+            self.adapt([store["pool_loc"][...], store["pool_log_sigmoid"][...]])
+
+    def get_config(self):
+        own = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative", "seed", "beta", "standardize")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}

@@ -1,0 +1,45 @@
+"""The heads of networks: the activations that channels ask for, and what a head is known to end in before it runs."""
+
+import keras
+from keras import ops
+
+RESHAPING = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute)
+NOT_NEGATIVE = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax", "relu", "relu6", "softplus", "exponential", "exp")
+UNBOUNDED = ("linear", "relu", "softplus", "exponential", "exp", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
+def tanh16(x):
+    """tanh(x / 16), the paper's activation of the mean f: |f| <= 1 with a wide linear range (appendix B)."""
+    return ops.tanh(x / 16.0)
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
+def half(x):
+    """x / 2: makes log_scale of a head that, as in the released Echo code, yields the log variance."""
+    return x / 2.0
+
+
+def activation_of(tensor):
+    """The name of the activation that a symbolic tensor comes out of ("linear" for none), or "" where that cannot be seen.
+
+    Layers that only change a shape, and models that stand for a layer, are looked through.
+    """
+    while True:
+        operation, _, index = getattr(tensor, "_keras_history", (None, 0, 0))
+        if isinstance(operation, RESHAPING):
+            tensor = operation.input
+        elif isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+            tensor = operation.outputs[index]
+        elif hasattr(operation, "activation"):
+            return getattr(operation.activation, "__name__", "")
+        else:  # keras.ops.sigmoid and its like are operations of their own
+            return type(operation).__name__.lower()
+
+
+def outputs_of(model):
+    """The symbolic outputs of a model, a list; [] of one whose graph cannot be seen (a subclass of `keras.Model`)."""
+    try:
+        return list(getattr(model, "outputs", None) or [])
+    except (AttributeError, ValueError):
+        return []
