@@ -2,19 +2,25 @@
 
     x --encoder--> encodings (loc, log_scale) --channel--> code z --decoder--> output
                         |                                              |
-                 rate (nats)                                  distortion (nats)
+                 rate (nats)                                      distortion
 
     loss = E[distortion + beta * rate] + penalties            (Echo paper, equation 8)
 
-At beta = 1 and without penalties the loss is -ELBO, a bound on -log p(x) (equation 7).
+At beta = 1, without penalties and with a distortion that is a likelihood, the loss is -ELBO, a bound on -log p(x)
+(equation 7).
 """
+
+import inspect
+import math
 
 import keras
 import numpy as np
 from keras import ops
 
-from echo_tf.distortions import DISTORTIONS
-from echo_tf.guards import on_tensorflow_cpu
+from echo_tf import inputs
+from echo_tf.distortions import distortion_of
+from echo_tf.guards import num_replicas, on_tensorflow_cpu, plain_errors
+from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal, VampPrior
 
 
@@ -32,49 +38,85 @@ class RateDistortionAutoencoder(keras.Model):
         decoder: Keras model, code (B, ..., d) -> output of the shape of x (logits for "bernoulli").
         marginal: the density p(z) that the rate is measured against. None: the standard normal for a
             channel that needs one. Echo's rate is exact and takes none.
-        distortion: a name in `echo_tf.distortions.DISTORTIONS`.
-        beta: weight of the rate.
+        distortion: "bernoulli" (x in [0, 1]; the decoder gives logits), "gaussian" (a density with one learned variance; a
+            fixed one: `Gaussian(variance=...)`), "squared_error" (no likelihood), another `Distortion`, or a function
+            (x, output) -> (B,).
+        beta: weight of the rate. `model.beta` is a variable, which may be changed in training:
+            `model.beta = 0.5`, or `BetaWarmup`.
         penalties: layers, code -> scalar, added to the loss.
 
     Call arguments:
-        x: examples (B, ...), in [0, 1] for "bernoulli".
+        x: examples (B, ...).
 
     Returns (of a call): a dict of named terms, each with the batch in front:
-        "code" z (B, ..., d); "rate" and "distortion" (B,) in nats per example; "reconstruction", the mean of p(x|z).
+        "code" z (B, ..., d); "rate" in nats per example and "distortion" in its own unit (nats for a likelihood), both
+        (B,); "reconstruction", the mean of p(x|z).
 
     `compile`, `fit`, `evaluate`, `predict` and `save` work as in any Keras model, on x alone. `fit` and
-    `evaluate` report "rate", "distortion", "neg_elbo" (their sum) and "loss", in nats per example.
+    `evaluate` report "rate", "distortion" and "loss", and "neg_elbo" (rate + distortion) if the distortion is a likelihood.
 
     Echo takes its noise from the rest of the batch, so batches must be random draws from the data:
     `sample`, `rate`, `distortion` and `reconstruct` visit the examples in a fixed random order for that reason.
-    Keras's own `evaluate` and `predict` do not: shuffle data that are sorted by class.
+    Keras's own `evaluate` and `predict` do not: shuffle data that are sorted by class. Under a `tf.distribute` strategy
+    the noise of a replica comes from its own part of the batch.
+
+    Raises:
+        ValueError: for parts that do not fit together; and, before the first step, for examples out of the distortion's range
+            (arrays as a whole, batches by their first), sample weights, and a last training batch of one.
     """
 
     def __init__(self, encoder, channel, decoder, marginal=None, distortion="bernoulli", beta=1.0, penalties=(), **kwargs):
         super().__init__(**kwargs)
+        _check_parts(encoder, channel, decoder, marginal, beta)
         needs_marginal = getattr(channel, "needs_marginal", False)
-        if marginal is not None and not needs_marginal:
-            raise ValueError(f"{type(channel).__name__} has an exact rate: leave marginal out, got {marginal!r}.")
-        if getattr(channel, "beta", None) is not None:
-            raise ValueError(f"beta belongs to the autoencoder: leave beta={channel.beta!r} out of {type(channel).__name__}.")
-        if distortion not in DISTORTIONS:
-            raise ValueError(f"distortion must be one of {', '.join(DISTORTIONS)}, got {distortion!r}.")
-        if not beta >= 0:
-            raise ValueError(f"beta must be 0 or more, got {beta!r}.")
         self.encoder, self.channel, self.decoder = encoder, channel, decoder
         self.marginal = StandardNormal() if marginal is None and needs_marginal else marginal
-        self.beta = float(beta)
         self.penalties = list(penalties)
-        self._distortion_name = distortion
-        self._trackers = [keras.metrics.Mean(name=name) for name in ("rate", "distortion", "neg_elbo")]
+        self.measure_of_distortion = distortion_of(distortion)
+        for output in outputs_of(decoder):
+            self.measure_of_distortion.check_head(output)
+        if hasattr(channel, "check_heads") and len(outputs_of(encoder)) == 2:
+            channel.check_heads(*outputs_of(encoder))
+        # every replica of a strategy has the same beta
+        initial = keras.initializers.Constant(float(beta))
+        self._beta = self.add_weight((), initial, trainable=False, name="beta", aggregation="only_first_replica")
+        names = ["rate", "distortion"] + ["neg_elbo"] * self.measure_of_distortion.is_likelihood
+        self._trackers = [keras.metrics.Mean(name=name) for name in names]
+        input_shape = getattr(encoder, "input_shape", None) if outputs_of(encoder) else None
+        if isinstance(input_shape, tuple):
+            self.build(input_shape)
+
+    @property
+    def beta(self):
+        """The weight of the rate, a variable: `float(model.beta)` is its value; `model.beta = 0.5` sets it, in training too."""
+        self._take_back_state()
+        return self._beta
+
+    @beta.setter
+    def beta(self, value):
+        if not 0 <= float(value) < math.inf:
+            raise ValueError(f"beta must be 0 or more, got {value!r}.")
+        self._take_back_state()
+        self._beta.assign(float(value))
+
+    def _take_back_state(self):
+        """Within an epoch of `fit`, JAX's trainer holds the values of all variables."""
+        if keras.backend.backend() == "jax" and getattr(self, "_jax_state", None):
+            self.jax_state_sync()
 
     def build(self, input_shape):
-        loc_shape, log_scale_shape = self.encoder.compute_output_shape(tuple(input_shape))
-        shapes = [(self.channel, [loc_shape, log_scale_shape]), *((penalty, loc_shape) for penalty in self.penalties)]
-        shapes.append((self.marginal, input_shape if isinstance(self.marginal, VampPrior) else loc_shape))
-        for layer, shape in shapes:
+        if self.built:
+            return
+        shapes = self.encoder.compute_output_shape(tuple(input_shape))
+        if not isinstance(shapes, (list, tuple)) or len(shapes) != 2 or not all(isinstance(s, (list, tuple)) for s in shapes):
+            raise ValueError(f"the encoder must give two outputs, [loc, log_scale], got the shape(s) {shapes}.")
+        loc_shape, log_scale_shape = shapes
+        layers = [(self.channel, [loc_shape, log_scale_shape]), *((penalty, loc_shape) for penalty in self.penalties)]
+        layers.append((self.marginal, input_shape if isinstance(self.marginal, VampPrior) else loc_shape))
+        for layer, shape in layers:
             if layer is not None and not layer.built:  # parts of a loaded model are built already
                 layer.build(shape)
+        self.measure_of_distortion.build(tuple(input_shape), tuple(self.decoder.compute_output_shape(tuple(loc_shape))))
 
     def call(self, x, training=False):
         encodings = self.encoder(x, training=training)
@@ -92,20 +134,18 @@ class RateDistortionAutoencoder(keras.Model):
         return () if self.marginal is None else (draw, self.marginal.given(self.encoder))
 
     def _decode(self, x, draw, training=False):
-        measure = DISTORTIONS[self._distortion_name]
+        measure = self.measure_of_distortion
         output = self.decoder(draw.code, training=training)
-        return {"distortion": measure.nats(x, output), "reconstruction": measure.reconstruct(output)}
+        return {"distortion": measure(x, output), "reconstruction": measure.reconstruct(output)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if sample_weight is not None:
-            raise ValueError(
-                "sample_weight has no meaning here, rate and distortion are plain means over examples: leave it out."
-            )
+        inputs.refuse_weights(sample_weight)
         rate, distortion = y_pred["rate"], y_pred["distortion"]
         for tracker, value in zip(self._trackers, (rate, distortion, rate + distortion)):
             tracker.update_state(value)
-        loss = ops.mean(distortion + self.beta * rate)
-        return loss + sum(penalty(y_pred["code"]) for penalty in self.penalties)
+        loss = ops.mean(distortion + ops.cast(self._beta, rate.dtype) * rate)
+        loss = loss + sum(penalty(y_pred["code"]) for penalty in self.penalties)
+        return loss / num_replicas()  # gradients of replicas are added up
 
     def compile(self, optimizer="adam", jit_compile=None, loss=None, **kwargs):
         """As `keras.Model.compile`, without a loss. jit_compile None: no XLA for TensorFlow on a CPU, else Keras's choice.
@@ -122,14 +162,80 @@ class RateDistortionAutoencoder(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def predict(self, x, **kwargs):
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        """Trains on x, arguments as `keras.Model.fit`; y, if given, is ignored."""
+        kwargs = inspect.signature(keras.Model.fit).bind(self, x, y, batch_size, *args, **kwargs).arguments
+        for name in ("self", "x", "y", "batch_size"):
+            kwargs.pop(name)
+        for name in ("sample_weight", "class_weight"):
+            inputs.refuse_weights(kwargs.get(name), name)
+        number = inputs.number_of(x)
+        split = kwargs.get("validation_split") or 0.0
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            held_out = inputs.examples_of(validation) if isinstance(validation, tuple) else validation
+            kwargs["validation_data"] = self._checked(held_out, batch_size)
+            number_held_out = inputs.number_of(held_out)
+        elif number is not None and split:
+            number, number_held_out = int(number * (1.0 - split)), number - int(number * (1.0 - split))
+        else:
+            number_held_out = None
+        x = self._checked(x, batch_size)
+        if number is not None:
+            self._check_batches(number, batch_size or 32)
+        if number_held_out is not None:
+            size = kwargs.get("validation_batch_size") or batch_size or 32
+            kwargs["validation_batch_size"] = inputs.split_evenly(number_held_out, size)
+        with plain_errors():
+            return super().fit(x, y, batch_size, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """The metrics on x, arguments as `keras.Model.evaluate`; y, if given, is ignored. No batch is of one example alone."""
+        inputs.refuse_weights(kwargs.get("sample_weight"))
+        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which has checked it
+            x, batch_size = self._checked(x, batch_size), self._even(x, batch_size)
+        with plain_errors():
+            return super().evaluate(x, y, batch_size, **kwargs)
+
+    def predict(self, x, batch_size=None, **kwargs):
         """Reconstructions of x, the mean of p(x|z), in the order of x; arguments as `keras.Model.predict`."""
-        return super().predict(x, **kwargs)["reconstruction"]
+        x, batch_size = self._checked(x, batch_size), self._even(x, batch_size)
+        with plain_errors():
+            return super().predict(x, batch_size, **kwargs)["reconstruction"]
+
+    def _even(self, x, batch_size):
+        number = inputs.number_of(x)
+        return batch_size if number is None else inputs.split_evenly(number, batch_size or 32)
+
+    def _checked(self, x, batch_size=None):
+        """x as `fit` and its like are to have it, looked at: arrays whole, batches by their first; and what the encoder makes
+        of the first, for a compiled step may be unable to refuse it."""
+        first, x = inputs.first_batch(x, batch_size)
+        inputs.check(np.asarray(x) if inputs.is_array(x) else first, self.measure_of_distortion.limits)
+        if hasattr(self.channel, "check_encodings"):
+            self.channel.check_encodings(self.encoder(np.asarray(first, keras.config.floatx()), training=False))
+        return x
+
+    def _check_batches(self, number, batch_size):
+        """Refuses a last training batch of one, and lets the channel warn of batches too small for it."""
+        if not hasattr(self.channel, "check_batch_size"):
+            return
+        if number % batch_size == 1 and self.channel.noise_source == "batch":
+            fitting = inputs.split_evenly(number, batch_size)
+            raise ValueError(
+                f"{number} examples in batches of {batch_size} leave a last batch of 1, and Echo noise is made of other "
+                f"examples: take batch_size={fitting}, or leave an example out."
+            )
+        self.channel.check_batch_size(min(batch_size, number))
 
     def encode(self, x, batch_size=100):
         """The encodings [loc, log_scale] of x, numpy arrays (n, ..., d): what the channel and its `adapt` take."""
+        x = self._all(x)
         parts = [self.encoder.predict_on_batch(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return [np.concatenate(head) for head in zip(*parts)]
+
+    def _all(self, x):
+        return inputs.as_array(x, self.measure_of_distortion.limits)
 
     def measure(self, x, names, batch_size=100, on_batch=None):
         """The named terms of a call for every example of x, as numpy arrays in the order of x.
@@ -137,15 +243,17 @@ class RateDistortionAutoencoder(keras.Model):
         Examples are visited in a fixed random order, in batches of near-equal size, none left out.
 
         Args:
-            x: examples (n, ...).
+            x: examples (n, ...), in any form that `fit` takes (batches are gathered in memory).
             names: a list out of "code", "rate", "distortion", "reconstruction".
             batch_size: the largest batch.
             on_batch: called with each batch's size when it is done (for a progress bar).
         """
+        x = self._all(x)
         order = np.random.default_rng(0).permutation(len(x))
         found = {name: [] for name in names}
-        for rows in np.array_split(order, -(-len(x) // batch_size)):
-            terms = self.predict_on_batch(x[rows])
+        for rows in np.array_split(order, inputs.number_of_batches(len(x), batch_size)):
+            with plain_errors():
+                terms = self.predict_on_batch(x[rows])
             for name in names:
                 found[name].append(terms[name])
             if on_batch is not None:
@@ -158,17 +266,23 @@ class RateDistortionAutoencoder(keras.Model):
         return self.measure(x, ["code"], batch_size)["code"]
 
     def rate(self, x, batch_size=100):
-        """The rate of each example in nats, (n,)."""
+        """The rate of each example in nats, (n,). Echo's is pointwise: its mean is I(X; Z); see `EchoSample.rate`."""
         return self.measure(x, ["rate"], batch_size)["rate"]
 
     def distortion(self, x, batch_size=100):
-        """The distortion of each example in nats, one code drawn, (n,)."""
+        """The distortion of each example in the distortion's unit (nats for a likelihood), one code drawn, (n,)."""
         return self.measure(x, ["distortion"], batch_size)["distortion"]
 
     def reconstruct(self, x, num_samples=1, batch_size=100):
-        """The reconstruction of each example, the average over `num_samples` codes, of the shape of x."""
-        draws = (self.measure(x, ["reconstruction"], batch_size)["reconstruction"] for _ in range(num_samples))
-        return sum(draws) / num_samples
+        """The reconstruction of each example, of the shape of x: the average over `num_samples` codes, or for 0 the
+        decoding of the mean E[z|x], the same every time."""
+        x = self._all(x)
+        if num_samples:
+            draws = (self.measure(x, ["reconstruction"], batch_size)["reconstruction"] for _ in range(num_samples))
+            return sum(draws) / num_samples
+        code = ops.convert_to_numpy(self.channel.mean(self.encode(x, batch_size)))
+        outputs = [self.decoder.predict_on_batch(code[i : i + batch_size]) for i in range(0, len(code), batch_size)]
+        return ops.convert_to_numpy(self.measure_of_distortion.reconstruct(ops.convert_to_tensor(np.concatenate(outputs))))
 
     def generate(self, n):
         """n examples decoded from codes of the marginal: p(z), or Echo's own q(z), for which `adapt` comes first."""
@@ -176,28 +290,53 @@ class RateDistortionAutoencoder(keras.Model):
             code = self.channel.sample_marginal(n)
         else:
             code = self.channel.generate(n, self.marginal.given(self.encoder))
-        return ops.convert_to_numpy(DISTORTIONS[self._distortion_name].reconstruct(self.decoder(code)))
+        return ops.convert_to_numpy(self.measure_of_distortion.reconstruct(self.decoder(code)))
 
     def adapt(self, x, batch_size=100):
         """Lets an Echo channel keep the encodings of training examples x as its pool of donors."""
         self.channel.adapt(self.encode(x, batch_size))
-        for name in ("train_function", "test_function", "predict_function"):
-            setattr(self, name, None)  # compiled functions hold the pool that they were traced with
+        forget_compiled(self)
+
+    def count_params(self):
+        """The number of parameters of all parts; beta and what an Echo layer has measured are none."""
+        parts = (self.encoder, self.channel, self.decoder, self.marginal, self.measure_of_distortion, *self.penalties)
+        return sum(part.count_params() for part in parts if part is not None)
 
     def get_config(self):
         parts = {name: getattr(self, name) for name in ("encoder", "channel", "decoder", "marginal")}
+        parts["distortion"] = self.measure_of_distortion
         return {
             **super().get_config(),
             **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
             "penalties": [keras.saving.serialize_keras_object(p) for p in self.penalties],
-            "distortion": self._distortion_name,
-            "beta": self.beta,
+            "beta": float(ops.convert_to_numpy(self._beta)),
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for name in ("encoder", "channel", "decoder", "marginal"):
+        for name in ("encoder", "channel", "decoder", "marginal", "distortion"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         config["penalties"] = [keras.saving.deserialize_keras_object(p) for p in config["penalties"]]
         return cls(**config)
+
+
+def _check_parts(encoder, channel, decoder, marginal, beta):
+    for name, part, what in (("encoder", encoder, "call"), ("channel", channel, "draw"), ("decoder", decoder, "call")):
+        if not isinstance(part, keras.layers.Layer) or not hasattr(part, what):
+            kind = "a channel such as EchoSample" if name == "channel" else "a Keras model or layer"
+            raise ValueError(f"{name} must be {kind}, got {part!r}.")
+    if len(outputs_of(encoder)) not in (0, 2):
+        raise ValueError(f"the encoder must give two outputs, [loc, log_scale], got {len(outputs_of(encoder))}.")
+    if marginal is not None and not getattr(channel, "needs_marginal", False):
+        raise ValueError(f"{type(channel).__name__} has an exact rate: leave marginal out, got {marginal!r}.")
+    if getattr(channel, "beta", None) is not None:
+        raise ValueError(f"beta belongs to the autoencoder: leave beta={channel.beta!r} out of {type(channel).__name__}.")
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta must be 0 or more, got {beta!r}.")
+
+
+def forget_compiled(model):
+    """Drops a model's compiled functions, which hold the pool of donors that they were traced with."""
+    for name in ("train_function", "test_function", "predict_function"):
+        setattr(model, name, None)

@@ -69,6 +69,10 @@ class GaussianSample(keras.layers.Layer):
         """The `Draw` that a code before the flow becomes."""
         return Draw(base, base)
 
+    def mean(self, inputs):
+        """The code of the mean, (B, ..., d): E[z|x], or what the channel's flow makes of it."""
+        return self.from_base(self._encodings(inputs)[0]).code
+
     def log_prob(self, inputs, draw):
         """log q(z|x) of a draw in nats, shape (B,)."""
         return _sum_all(normal_log_prob(draw.base, *self._encodings(inputs))) - draw.log_det

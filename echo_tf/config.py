@@ -85,7 +85,7 @@ class RunConfig(pydantic.BaseModel):
     network: str = "alemi2018"
     width: pydantic.PositiveFloat = 1.0
     latent_dim: pydantic.PositiveInt = 32
-    distortion: Literal[tuple(DISTORTIONS)] = "bernoulli"
+    distortion: Literal[tuple(name for name, kind in DISTORTIONS.items() if kind.is_likelihood)] = "bernoulli"
     beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
     epochs: pydantic.PositiveInt
     batch_size: int = pydantic.Field(default=100, ge=2)

@@ -265,15 +265,23 @@ class EchoSample(keras.layers.Layer):
         the pool is saved with the layer (but a clone, made of the settings alone, has none). Functions compiled before do
         not see a pool changed after: `echo_tf.adapt` and `RateDistortionAutoencoder.adapt` see to that.
         """
+        self.check_encodings(encodings)
         pool = [np.array(ops.convert_to_numpy(x), dtype=self.compute_dtype) for x in encodings]
-        self._encodings(pool)
-        self._notice_magnitude(pool[0])
         if self._latent_shape is not None:
             self._check_latents(pool[0].shape[1:], self._latent_shape)
         self._pool = pool
         if not self.built:
             self.build([(None,) + x.shape[1:] for x in pool])
             self.built = True
+
+    def record(self):
+        """From now on, the layer keeps the encodings that it is called with outside graphs, for `recorded`."""
+        self._recorded = []
+
+    def recorded(self):
+        """The encodings since `record`, [loc, log_sigmoid], or None; ends the recording."""
+        found, self._recorded = self._recorded, None
+        return [np.concatenate(parts) for parts in zip(*found)] if found else None
 
     def start_from(self, encodings):
         """Measures the map of `standardize` on codes of `encodings` = [loc, log_sigmoid] (n, ..., d), in place of the first
@@ -392,6 +400,10 @@ class EchoSample(keras.layers.Layer):
         log_ratio = math.log(self.max_magnitude / MACHINE_PRECISION)
         at_least_one = ops.cast(ops.maximum(num_terms, 1), self.compute_dtype)
         return num_terms, solve_log_clip(at_least_one, log_ratio, ops)
+
+    def check_encodings(self, encodings):
+        """Raises ValueError for [loc, log_sigmoid] that a call would refuse, and warns of a loc beyond its bound."""
+        self._notice_magnitude(self._encodings(encodings)[0])
 
     def check_batch_size(self, batch_size):
         """Warns once of batches that have fewer other examples than the noise has terms, where the missing ones count."""

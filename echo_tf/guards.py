@@ -1,7 +1,9 @@
 """What backends and precisions ask for: checks of tensor values, a floor under precision, where we run."""
 
+import contextlib
 import functools
 import gc
+import re
 
 import keras
 import numpy as np
@@ -31,6 +33,21 @@ def values_of(tensor):
         return np.asarray(tensor)
     except (NotImplementedError, TypeError):  # a symbolic TensorFlow tensor, a JAX tracer
         return None
+
+
+@contextlib.contextmanager
+def plain_errors():
+    """Turns what a TensorFlow graph raises for a failed `require` into the ValueError that it is elsewhere."""
+    try:
+        yield
+    except Exception as error:
+        said = re.search(r"assertion failed: \[(.*?)\] *\n", str(error))
+        if type(error).__name__ != "InvalidArgumentError" or said is None:
+            raise
+        message = said.group(1)
+    else:
+        return
+    raise ValueError(message)
 
 
 def num_replicas():

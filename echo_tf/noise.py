@@ -24,6 +24,7 @@ SCHEMES = ("permutation", "replacement", "ring")
 MACHINE_PRECISION = 2.0**-23
 NO_SCALE = -1e4  # the log of a scale that is 0 in every precision, and finite
 LARGEST_PRODUCT = 512
+LARGEST_AT_ONCE = 1024  # latents: beyond them the terms of the noise are summed one after another
 
 
 def solve_log_clip(num_terms, log_ratio, xp):
@@ -80,14 +81,14 @@ def draw_donors(num_examples, num_terms, num_others, scheme="permutation", seed=
         Integers of shape (B, N) in [0, P). Beyond P terms the missing ones are drawn with replacement.
     """
     if scheme == "replacement":
-        return keras.random.randint((num_examples, num_terms), 0, num_others, seed=seed)
+        return keras.random.randint((num_examples, num_terms), 0, num_others, dtype="int32", seed=seed)
     distinct = _minimum(num_terms, num_others)
     if scheme == "permutation":  # of the others, one for each example: the order of random keys
         keys = keras.random.uniform((num_examples, num_others), seed=seed)
         donors = ops.argsort(keys, axis=1)[:, :distinct]
     else:
         ring = ops.argsort(keras.random.uniform((num_others,), seed=seed))
-        start = keras.random.randint((num_examples, 1), 0, num_others, seed=seed)
+        start = keras.random.randint((num_examples, 1), 0, num_others, dtype="int32", seed=seed)
         donors = ops.take(ring, (start + ops.arange(distinct)) % num_others, axis=0)
     donors = ops.cast(donors, "int32")
     if isinstance(distinct, int) and distinct == num_terms:
@@ -130,6 +131,10 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
     if scheme not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}.")
     if indices is not None:
+        indices = ops.convert_to_tensor(indices)
+        if len(indices.shape) != 2 or not keras.backend.is_int_dtype(indices.dtype):
+            found = f"{keras.backend.standardize_dtype(indices.dtype)} of the shape {tuple(indices.shape)}"
+            raise ValueError(f"indices must be integers of the shape (B, num_terms), got {found}.")
         indices = ops.cast(indices, "int32")
         inside = ops.all((indices >= 0) & (indices < ops.shape(loc)[0]))
         require(inside, f"indices must number rows of loc, whose shape is {tuple(loc.shape)}.")
@@ -151,9 +156,16 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
 
 
 def check_encodings(loc, log_scale):
-    """Raises ValueError unless loc and log_scale have one shape and no log_scale is above 0 (NaN is let through)."""
-    if tuple(loc.shape) != tuple(log_scale.shape):
-        raise ValueError(f"loc and log_scale must have the same shape, got {tuple(loc.shape)} and {tuple(log_scale.shape)}.")
+    """Raises ValueError unless loc and log_scale are floating-point tensors of one shape (B, ..., d), B of 1 or more, and no
+    log_scale is above 0 (NaN is let through)."""
+    shapes = [tuple(x.shape) for x in (loc, log_scale)]
+    if shapes[0] != shapes[1] or len(shapes[0]) < 2 or 0 in shapes[0]:
+        raise ValueError(
+            f"loc and log_scale must have the same shape, (B, ..., d) with nothing empty, got {shapes[0]} and {shapes[1]}."
+        )
+    for name, x in (("loc", loc), ("log_scale", log_scale)):
+        if not keras.backend.is_float_dtype(x.dtype):
+            raise ValueError(f"{name} must be of a floating-point dtype, got {keras.backend.standardize_dtype(x.dtype)}.")
     require(
         ops.logical_not(ops.any(log_scale > 0)),
         "log_scale must be <= 0 (a scale of 1 or less), and some of it is above: "
@@ -172,15 +184,57 @@ def _draw_others(batch_size, num_terms, scheme, seed):
     """
     num_others = batch_size - 1 if isinstance(batch_size, int) else ops.maximum(batch_size - 1, 1)
     donors = draw_donors(batch_size, num_terms, num_others, scheme, seed)
-    donors = donors + ops.cast(donors >= ops.arange(batch_size)[:, None], donors.dtype)
+    donors = donors + ops.cast(donors >= ops.arange(batch_size, dtype="int32")[:, None], "int32")
     return ops.minimum(donors, batch_size - 1)
 
 
 def _sum_echoes(loc, log_scale, donors):
     """The noise (B, ..., d) made of the given donors (B, N)."""
     donors = ops.transpose(donors)  # terms in front: summing over them then adds up whole slices
+    if math.prod(loc.shape[1:]) > LARGEST_AT_ONCE:
+        return _walk_echoes(loc, log_scale, donors)
     terms, log_scales = ops.take(loc, donors, axis=0), ops.take(log_scale, donors, axis=0)
     return ops.sum(terms * ops.exp(_sum_of_those_before(log_scales)), axis=0)
+
+
+def _walk_echoes(loc, log_scale, donors):
+    """The noise made of donors (N, B), term after term: memory of order B * d where all terms at once take N times that.
+
+    The gradient walks the terms again. With w_l = prod_{l' < l} s(x_l'), that of f(x_l) is w_l, and that of log s(x_l) is
+    what comes after l: noise - sum_{l' <= l} w_l' f(x_l').
+    """
+    donors, width = ops.convert_to_tensor(donors), math.prod(loc.shape[1:])
+    num_terms = ops.shape(donors)[0]
+
+    @ops.custom_gradient
+    def noise_of(f, log_s):
+        start = ops.zeros_like(ops.take(f, donors[0], axis=0))
+
+        def step(l, state):  # noqa: E741
+            noise, weight = state
+            rows = ops.take(donors, l, axis=0)
+            return noise + weight * ops.take(f, rows, axis=0), weight * ops.exp(ops.take(log_s, rows, axis=0))
+
+        noise, _ = ops.fori_loop(0, num_terms, step, (start, ops.ones_like(start)))
+
+        def gradient(*given, upstream=None):
+            upstream = given[0] if upstream is None else upstream
+
+            def step_back(l, state):  # noqa: E741
+                so_far, weight, of_f, of_log_s = state
+                rows = ops.take(donors, l, axis=0)
+                so_far = so_far + weight * ops.take(f, rows, axis=0)
+                of_f = of_f + ops.scatter(rows[:, None], upstream * weight, ops.shape(f))
+                of_log_s = of_log_s + ops.scatter(rows[:, None], upstream * (noise - so_far), ops.shape(f))
+                return so_far, weight * ops.exp(ops.take(log_s, rows, axis=0)), of_f, of_log_s
+
+            nothing = ops.zeros_like(f)
+            return ops.fori_loop(0, num_terms, step_back, (start, ops.ones_like(start), nothing, nothing))[2:]
+
+        return noise, gradient
+
+    noise = noise_of(*(ops.reshape(x, (-1, width)) for x in (loc, log_scale)))
+    return ops.reshape(noise, (-1, *loc.shape[1:]))
 
 
 def _sum_of_those_before(x):

@@ -54,6 +54,9 @@ class ConvFromPoint(keras.layers.Conv2DTranspose):
 
 
 def _check(layer, input_shape, size):
+    for name, usual in (("groups", 1), ("dilation_rate", (1, 1)), ("data_format", "channels_last")):
+        if (found := getattr(layer, name, usual)) != usual:
+            raise ValueError(f"{type(layer).__name__} takes {name}={usual!r}, got {found!r}: use keras.layers for another.")
     if tuple(input_shape[1:3]) != size or layer.strides != (1, 1) or layer.padding != "valid":
         raise ValueError(
             f"{type(layer).__name__} with the kernel {layer.kernel_size} takes images of size {size}, stride 1 and padding "

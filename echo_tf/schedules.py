@@ -1,8 +1,10 @@
-"""Learning-rate schedules, as functions of the epoch.
+"""Schedules: the learning rate's as functions of the epoch, and the warm-up of beta as a callback.
 
-Both keep the base rate over the first half of training and differ in the second (Echo paper, appendix E:
+Both of the learning rate keep the base rate over the first half of training and differ in the second (Echo paper, appendix E:
 200 epochs, 3e-4, "decaying linearly to 0 over the last 100").
 """
+
+import keras
 
 
 def paper(epoch, epochs, base):
@@ -18,3 +20,45 @@ def released(epoch, epochs, base):
 
 
 SCHEDULES = {"paper": paper, "released": released}
+
+
+class BetaWarmup(keras.callbacks.Callback):
+    """Raises a model's beta linearly from 0 over the first epochs, batch by batch; a pure function of where training is.
+
+    Reference: Bowman et al., "Generating Sentences from a Continuous Space", CoNLL 2016, section 3.1; Sonderby et al., "Ladder
+    Variational Autoencoders", NeurIPS 2016, section 2.3.
+
+    Args:
+        epochs: how long it takes, in epochs (a fraction will do); 0: beta is full at once.
+        beta: where it ends. None: the model's at the start of training, so give it where a training is continued.
+
+    Raises:
+        ValueError: for arguments below 0.
+    """
+
+    def __init__(self, epochs, beta=None):
+        super().__init__()
+        for name, value in (("epochs", epochs), ("beta", beta)):
+            if not (value is None or value >= 0):
+                raise ValueError(f"{name} must be 0 or more, got {value!r}.")
+        self.epochs, self.beta = epochs, beta
+
+    def on_train_begin(self, logs=None):
+        if self.beta is None:
+            self.beta = float(self.model.beta)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self._set(epoch)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        steps = self.params.get("steps")
+        if steps and self._epoch <= self.epochs:  # where the length of an epoch is not known, it rises by epochs
+            self._set(self._epoch + batch / steps)
+
+    def on_train_end(self, logs=None):
+        if self._epoch + 1 >= self.epochs:
+            self._set(self._epoch + 1)
+
+    def _set(self, time):
+        self.model.beta = self.beta * (min(1.0, time / self.epochs) if self.epochs else 1.0)

@@ -20,7 +20,7 @@ from echo_tf.interrupts import StopRequest
 from echo_tf.marginals import VampPrior
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
-from echo_tf.schedules import SCHEDULES
+from echo_tf.schedules import SCHEDULES, BetaWarmup
 from echo_tf.tensorboard_log import TensorBoardLog
 
 NUM_EXAMPLES = 10  # test images whose reconstructions a record keeps
@@ -152,6 +152,7 @@ def _train_locked(config, network, data, record_path, folder, verbose, stop):
             verbose=verbose,
             callbacks=[
                 keras.callbacks.LearningRateScheduler(lambda epoch, _: schedule(epoch, config.epochs, config.learning_rate)),
+                *([BetaWarmup(config.beta_warmup_epochs, config.beta)] if config.beta_warmup_epochs else []),
                 progress,
                 TensorBoardLog(folder / "tensorboard", _some_test_images(data, config.batch_size)),
             ],
