@@ -21,6 +21,7 @@ NOISE_BATCHES = 2_000  # batches of noise for the total correlation: 200,000 dra
 GROUPS = 20  # groups of batches for its standard error
 SAMPLES_PER_IMAGE = 2_000  # codes an image in the marginals (appendix D.2)
 LIKELIHOOD_SAMPLES = 10  # codes an image in log p(x|z)
+OLD_NAME = "pointwise_information_nats"  # of the pointwise rate, in stored analyses
 HIGHEST, LOW, LOWEST = 9, 3, 1  # dimensions shown in Figure 6, by rate
 IN_USE = 0.01  # nats above its floor from which a dimension counts as used
 SMALL_SAMPLE = 200  # codes of the second, weaker Anderson-Darling test
@@ -39,7 +40,7 @@ def analyse(
     check=lambda: None,
     progress=False,
 ):
-    """Total correlation, marginals and pointwise information of a trained Echo model.
+    """Total correlation, marginals and pointwise rates of a trained Echo model.
 
     Source: Echo paper, appendix C (Table 3), appendix D.2 (Figure 6) and D.3 (Figure 7).
 
@@ -111,7 +112,9 @@ def read(path):
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {name: stored[name] for name in stored.files}
-        found["density"], found["pointwise_information_nats"], found["anderson_darling_statistic"]
+        if OLD_NAME in found:
+            found["pointwise_rate_nats"] = found.pop(OLD_NAME)
+        found["density"], found["pointwise_rate_nats"], found["anderson_darling_statistic"]
     except Exception as error:  # a damaged archive fails in many ways (zipfile, zlib, OSError, ValueError, KeyError)
         raise InputError(f"{path} is not an analysis ({error}): remove it with its record and run again.") from error
     return found
@@ -229,7 +232,7 @@ def _gaussian_tests(loc, log_scale, num_terms, rng, check):
 
 
 def _pointwise(model, x, loc, log_scale, batch_size, check):
-    """Of each image, by rising log-likelihood: log p(x|z), -sum_j log s_j(x) and ||f(x)||."""
+    """Of each image, by rising log-likelihood: log p(x|z), -sum_j log s_j(x), the sum of its pixels and ||f(x)||."""
     distortion = 0.0
     for _ in range(LIKELIHOOD_SAMPLES):
         measured = model.measure(x, ["distortion"], batch_size, lambda _: check())["distortion"]
@@ -238,6 +241,7 @@ def _pointwise(model, x, loc, log_scale, batch_size, check):
     return {
         "image": order.astype(np.int32),
         "log_likelihood_nats": -distortion[order].astype(np.float32),
-        "pointwise_information_nats": -log_scale.sum(axis=1, dtype=np.float64)[order].astype(np.float32),
+        "pointwise_rate_nats": -log_scale.sum(axis=1, dtype=np.float64)[order].astype(np.float32),
+        "total_intensity": x.reshape(len(x), -1).sum(axis=1, dtype=np.float64)[order].astype(np.float32),
         "loc_norm": np.linalg.norm(loc, axis=1)[order].astype(np.float32),
     }

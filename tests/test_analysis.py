@@ -13,6 +13,7 @@ from echo_tf.errors import InputError
 from tests.test_training import run
 
 MIXING = np.array([[0.5, 0.3, 0.1], [0.0, 0.4, 0.3], [0.0, 0.0, 0.5]])
+CLIP = echo_tf.exact_clip(99)  # given, as f is not bounded here
 BIAS = np.array([0.5, -0.5, 2.0])
 
 
@@ -26,8 +27,7 @@ def linear_model(channel=None):
     log_sigmoid.set_weights([np.zeros((3, 3)), BIAS])
     z = keras.Input((3,))
     decoder = keras.Model(z, keras.layers.Dense(3)(z))
-    model = echo_tf.RateDistortionAutoencoder(encoder, channel or echo_tf.EchoSample(num_terms=99), decoder)
-    model.build((None, 3))
+    model = echo_tf.RateDistortionAutoencoder(encoder, channel or echo_tf.EchoSample(num_terms=99, clip=CLIP), decoder, distortion="gaussian")
     model.compile("adam")
     return model
 
@@ -146,11 +146,11 @@ def test_gaussian_codes_pass_and_others_fail(found):
     assert share[0] <= 0.3 < 0.7 <= share[1] and mixed["anderson_darling_samples_small"] == 10
 
 
-def test_pointwise_information_is_the_model_s_rate_and_images_rise_in_likelihood(found, source):
+def test_the_pointwise_rate_is_the_model_s_rate_and_images_rise_in_likelihood(found, source):
     model = linear_model()
     order = found["image"]
     assert sorted(order) == list(range(len(source)))
-    np.testing.assert_allclose(found["pointwise_information_nats"], model.rate(source)[order], rtol=1e-5)
+    np.testing.assert_allclose(found["pointwise_rate_nats"], model.rate(source)[order], rtol=1e-5)
     np.testing.assert_allclose(found["loc_norm"], np.linalg.norm(source @ MIXING, axis=1)[order], rtol=1e-4)
     assert (np.diff(found["log_likelihood_nats"]) >= 0).all()
 

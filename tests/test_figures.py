@@ -46,7 +46,7 @@ def make_analysis(n=300, d=14):
         found[f"total_correlation_{name}_nats"] = np.array(value)
         found[f"total_correlation_{name}_standard_error_nats"] = np.array(0.03)
     found |= {"total_correlation_draws": np.array(200_000), "image": np.arange(n)}
-    found |= {"log_likelihood_nats": np.sort(rng.normal(-90, 10, n)), "pointwise_information_nats": rng.normal(25, 1, n)}
+    found |= {"log_likelihood_nats": np.sort(rng.normal(-90, 10, n)), "pointwise_rate_nats": rng.normal(25, 1, n)}
     return found | {"loc_norm": rng.random(n)}
 
 

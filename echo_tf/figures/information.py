@@ -1,4 +1,4 @@
-"""Figure 7 of the Echo paper: pointwise information and ||f(x)|| by likelihood, from a stored analysis."""
+"""Figure 7 of the Echo paper: the pointwise rate and ||f(x)|| by likelihood, from a stored analysis."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ WINDOW = 0.02  # share of the images in a running mean
 def write(results, record):
     """Writes results/figures/<study>/<dataset>_<run>_information.png, .pdf and .csv; returns the PNG's path."""
     config, found = record["config"], analysis_tables.read(results, record)
-    names = ("image", "log_likelihood_nats", "pointwise_information_nats", "loc_norm")
-    table = pd.DataFrame({name: found[name] for name in names})
+    names = ("image", "log_likelihood_nats", "pointwise_rate_nats", "loc_norm", "total_intensity")
+    table = pd.DataFrame({name: found[name] for name in names if name in found})  # older analyses have no intensity
     stem = Path(results, "figures", config["study"], f"{config['dataset']}_{analysis_tables.run_of(record)}_information")
     title = f"Echo, {title_of(config['dataset'])}, β = {config['beta']:g}"
     return style.save(style.drawn(_draw, table, title), stem, {"": table})
@@ -28,7 +28,7 @@ def _draw(table, title):
     panels = figure.subplots(3, 1, sharex=True, height_ratios=[0.7, 1, 1])
     rows = (
         ("log_likelihood_nats", "log p(x|z)\n(nats)", style.BLACK),
-        ("pointwise_information_nats", "information\n−Σ$_j$ log s$_j$(x) (nats)", style.BLUE),
+        ("pointwise_rate_nats", "pointwise rate\n−Σ$_j$ log s$_j$(x) (nats)", style.BLUE),
         ("loc_norm", "magnitude\n‖f(x)‖$_2$", style.VERMILLION),
     )
     rank = np.arange(len(table))
@@ -40,12 +40,26 @@ def _draw(table, title):
             mean = pd.Series(values).rolling(width, center=True, min_periods=1).mean()
             axes.plot(rank, mean, color="white", linewidth=3)
             axes.plot(rank, mean, color=color, linewidth=1.6)
-            correlation = stats.spearmanr(values, table["log_likelihood_nats"]).statistic
-            said = f"running mean over {width:,} images; Spearman correlation with log p(x|z): {correlation:+.2f}"
-            axes.set_title(said.replace("-", "−"), loc="right", fontsize=8)
+            axes.set_title(_correlations(table, name).replace("-", "−"), loc="right", fontsize=8)
         axes.set_ylabel(label)
     panels[0].set_title(title)
     panels[-1].xaxis.set_major_formatter("{x:,.0f}")
     panels[-1].set_xlabel("test images, by rising log p(x|z)")
     figure.align_ylabels(panels)
     return figure
+
+
+def _correlations(table, name):
+    """Spearman's correlation of a column with the log-likelihood, and what is left of it among images of equal intensity."""
+    found = f"Spearman correlation with log p(x|z): {stats.spearmanr(table[name], table['log_likelihood_nats']).statistic:+.2f}"
+    if "total_intensity" not in table:
+        return found
+    mass = stats.spearmanr(table[name], table["total_intensity"]).statistic
+    given = partial_spearman(*(table[column] for column in (name, "log_likelihood_nats", "total_intensity")))
+    return f"{found} ({given:+.2f} given the image's intensity, with which: {mass:+.2f})"
+
+
+def partial_spearman(a, b, given):
+    """Spearman's partial correlation of a and b given a third: that of their ranks without the linear part of its ranks."""
+    ab, ac, bc = (stats.spearmanr(x, y).statistic for x, y in ((a, b), (a, given), (b, given)))
+    return (ab - ac * bc) / np.sqrt((1 - ac**2) * (1 - bc**2))
