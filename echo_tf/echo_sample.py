@@ -296,7 +296,7 @@ class EchoSample(keras.layers.Layer):
         num_terms, log_clip = self._terms(loc)
         log_scale = log_clip + log_sigmoid
         noise = echo_noise(loc, log_scale, num_terms, "ring", seed=self._seeds)  # the same law, for many encodings
-        self._measured.assign(ops.zeros_like(self._measured))
+        self._measured.assign(0.0)
         self._measure_once(self._exponentiated(loc + ops.exp(log_scale) * noise))
 
     def sample_marginal(self, n):
@@ -366,10 +366,10 @@ class EchoSample(keras.layers.Layer):
         mean = mean_over_replicas(ops.mean(code, axis=axes))
         deviation = ops.sqrt(mean_over_replicas(ops.mean(ops.square(code - mean), axis=axes)))
         deviation = ops.where(deviation > SMALLEST_DEVIATION * (1.0 + ops.abs(mean)), deviation, ops.ones_like(deviation))
-        first = self._measured == 0.0
-        self._code_mean.assign(ops.where(first, mean, self._code_mean))
-        self._code_deviation.assign(ops.where(first, deviation, self._code_deviation))
-        self._measured.assign(ops.ones_like(self._measured))
+        first = ops.convert_to_tensor(self._measured) == 0.0
+        self._code_mean.assign(ops.where(first, mean, ops.convert_to_tensor(self._code_mean)))
+        self._code_deviation.assign(ops.where(first, deviation, ops.convert_to_tensor(self._code_deviation)))
+        self._measured.assign(1.0)
 
     def _uses_pool(self, loc):
         if self.noise_source == "pool" and self._pool is None:

@@ -4,8 +4,6 @@ Examples come as arrays (numpy, tensors, h5py datasets, DataFrames) or in batche
 PyTorch loader), alone or in tuples whose first part they are.
 """
 
-import itertools
-
 import keras
 import numpy as np
 
@@ -45,7 +43,7 @@ def first_batch(data, batch_size):
         return np.asarray(data[: batch_size or 32]), data
     if hasattr(data, "__next__"):
         first = next(data, None)
-        data = itertools.chain([] if first is None else [first], data)
+        data = _after([] if first is None else [first], data)
     else:
         first = next(iter(_each(data)), None)
     return (np.zeros((0, 1)) if first is None else np.asarray(examples_of(first))), data
@@ -97,6 +95,12 @@ def split_evenly(number, batch_size):
 def number_of_batches(number, batch_size):
     """Of how many near-equal batches of up to `batch_size` `number` examples are to be made, so that none is of one alone."""
     return min(-(-number // batch_size), max(number // 2, 1))
+
+
+def _after(first, rest):
+    """A generator of both, for Keras takes no other iterator."""
+    yield from first
+    yield from rest
 
 
 def _each(data):

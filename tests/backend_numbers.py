@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from echo_tf import EchoSample, MaximumMeanDiscrepancy, RateDistortionAutoencoder, echo_noise, make_method
+from echo_tf import BetaWarmup, EchoSample, MaximumMeanDiscrepancy, RateDistortionAutoencoder, echo_noise, make_method
 from models import alemi2018, kingma2014
+from tests.small_models import autoencoder, bars
 
 rng = np.random.default_rng(0)
 loc, log_scale = np.tanh(rng.normal(size=(12, 4))).astype("float32"), -rng.random((12, 4)).astype("float32")
@@ -23,6 +24,35 @@ inputs = [keras.Input((4,)), keras.Input((4,))]
 own = keras.Model(inputs, EchoSample(num_terms=11, beta=0.5)(inputs))
 own.compile()
 numbers["loss_of_a_model_of_one_s_own"] = own.evaluate([loc, log_scale], batch_size=12, verbose=0, return_dict=True)["loss"]
+standardized = EchoSample(num_terms=11, standardize=True)
+code = ops.convert_to_numpy(standardized([loc, log_scale], training=True))
+numbers["standardized_moments"] = [float(code.mean()), float(code.std())]
+
+
+class SetBeta(keras.callbacks.Callback):
+    """beta 0, 1, 2 in the epochs, and what part of the loss the rate then is."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.beta = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.beta = float(self.model.beta)  # read and set within an epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        numbers.setdefault("betas", []).append(float((logs["loss"] - logs["distortion"]) / logs["rate"]))
+
+
+small = autoencoder(EchoSample(num_terms=9, standardize=True, seed=0))
+small.fit(bars(), batch_size=10, epochs=3, verbose=0, callbacks=[SetBeta()])
+numbers["measured_in_fit"] = [float(small.channel._measured.value), float(small.beta.value)]
+small.fit(bars(), batch_size=10, epochs=2, verbose=0, callbacks=[BetaWarmup(2, beta=1.0)])
+numbers["warmed_up"] = float(small.beta.value)
+try:
+    autoencoder().fit(bars(41), batch_size=10, verbose=0)
+except ValueError as error:
+    numbers["refused"] = str(error)
+large = np.random.default_rng(0).normal(size=(6, 1500)).astype("float32")
+numbers["large"] = ops.convert_to_numpy(echo_noise(large, -np.abs(large), indices=[[0, 1, 2], [3, 3, 5]])).ravel().tolist()
 shared = {"image_shape": (8, 8, 1), "width": 0.1}
 for name, network in {"echo": alemi2018, "vae": kingma2014, "info-vae": kingma2014, "vae-vamp": kingma2014}.items():
     model: RateDistortionAutoencoder = make_method(

@@ -27,7 +27,9 @@ def linear_model(channel=None):
     log_sigmoid.set_weights([np.zeros((3, 3)), BIAS])
     z = keras.Input((3,))
     decoder = keras.Model(z, keras.layers.Dense(3)(z))
-    model = echo_tf.RateDistortionAutoencoder(encoder, channel or echo_tf.EchoSample(num_terms=99, clip=CLIP), decoder, distortion="gaussian")
+    model = echo_tf.RateDistortionAutoencoder(
+        encoder, channel or echo_tf.EchoSample(num_terms=99, clip=CLIP), decoder, distortion="gaussian"
+    )
     model.compile("adam")
     return model
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from echo_tf import echo_noise, exact_clip
+from echo_tf import noise as noise_module
 from echo_tf.noise import MACHINE_PRECISION, SCHEMES, draw_donors
 
 
@@ -231,3 +232,59 @@ def test_a_batch_of_one_gets_no_noise_of_its_own_where_xla_drops_the_check(schem
     function = tf.function(lambda a, b: echo_noise(a, b, 5, scheme), input_signature=[spec, spec], jit_compile=True)
     assert np.isnan(function(tf.zeros((1, 2)), tf.zeros((1, 2)))).all()
     assert np.isfinite(function(tf.zeros((3, 2)), tf.zeros((3, 2)))).all()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_noise_is_drawn_in_double_precision_where_keras_computes_in_it(scheme):
+    keras.config.set_floatx("float64")
+    try:
+        noise = echo_noise(np.zeros((5, 2)), np.full((5, 2), -1.0), scheme=scheme)
+        assert noise.shape == (5, 2) and noise.dtype == "float64"
+    finally:
+        keras.config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_terms_summed_one_after_another_have_the_noise_and_the_gradient_of_all_at_once(encodings, monkeypatch, jit_compile):
+    indices = np.random.default_rng(1).integers(0, 40, (25, 30))
+    weights = np.random.default_rng(2).normal(size=(25, 6))
+    found = []
+    for limit in (10**6, 1):
+        monkeypatch.setattr(noise_module, "LARGEST_AT_ONCE", limit)
+
+        @tf.function(jit_compile=jit_compile)
+        def noise_and_gradients(loc, log_scale):
+            with tf.GradientTape() as tape:
+                tape.watch([loc, log_scale])
+                noise = echo_noise(loc, log_scale, indices=indices)
+                loss = tf.reduce_sum(weights * noise**2)
+            return noise, *tape.gradient(loss, [loc, log_scale])
+
+        found.append([numpy(x) for x in noise_and_gradients(*map(tf.constant, encodings))])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_large_codes_train_in_a_graph_of_any_batch_size():
+    spec = tf.TensorSpec((None, 40, 40, 2))
+
+    @tf.function(input_signature=[spec, spec])
+    def gradient(loc, log_scale):
+        with tf.GradientTape() as tape:
+            tape.watch(loc)
+            loss = tf.reduce_sum(echo_noise(loc, log_scale, 9))
+        return tape.gradient(loss, loc)
+
+    x = np.random.default_rng(0).normal(size=(12, 40, 40, 2)).astype("float32")
+    found = numpy(gradient(x, -np.abs(x)))
+    assert found.shape == x.shape and np.isfinite(found).all() and np.mean(found != 0) > 0.99
+
+
+@pytest.mark.parametrize("batch_size", [10, 100])
+def test_repeated_donors_widen_the_noise_as_the_docstring_says(batch_size):
+    s, others = 0.8, batch_size - 1
+    loc = np.random.default_rng(0).normal(size=(others, 1000)).astype("float32")  # in every dimension a batch of its own
+    donors = draw_donors(400, 99, others, "replacement", seed=1)
+    noise = numpy(echo_noise(loc, np.full_like(loc, np.log(s)), indices=donors))
+    a1, a2 = 1 / (1 - s**2), 1 / (1 - s) ** 2
+    assert np.mean(noise**2) == pytest.approx(a1 + (a2 - a1) / others, rel=0.04)
