@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -24,6 +25,8 @@ from echo_tf.optimizers import FusedAdam
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 100  # the paper's batch size
 ROUNDS = 25
+CODE_SIZES = (32, 256, 1024, 4096)
+LARGE_CODE = 65536
 RING_SIZES = (2048, 4096, 8192, 16384)
 
 
@@ -117,6 +120,36 @@ def bench_step(network):
     yield f"float32 matrix product: {product_gflop / statistics.median(seconds['matmul']):.0f} GFLOP/s"
     yield f"step's rate / matrix product's rate: {share:.2f} (aim 0.80 or more)"
     yield f"Echo step / Gaussian step: {ratio(seconds, 'echo', 'gaussian'):.3f} (aim 1.03 or less)"
+
+
+def bench_checks(network):
+    """Echo steps with and without the checks of values within the graph, and with and without a standardized code."""
+    images = _images()
+    steps = {"plain": {"num_terms": BATCH - 1}, "standardized": {"num_terms": BATCH - 1, "standardize": True}}
+    functions = {name: training_step("echo", network, images, **settings)[0] for name, settings in steps.items()}
+    with mock.patch("echo_tf.noise.require", lambda condition, message: None):
+        functions["unchecked"] = training_step("echo", network, images, **steps["plain"])[0]
+        functions["unchecked"]()  # its graph is made here
+    seconds = take_turns(functions)
+    yield f"Echo step / one without checks: {ratio(seconds, 'plain', 'unchecked'):.3f} (aim 1.01 or less)"
+    yield f"standardized Echo step / plain one: {ratio(seconds, 'standardized', 'plain'):.3f} (aim 1.01 or less)"
+
+
+def bench_codes(network):
+    """Echo noise with its gradient at batch 100, by the size of the code: all terms at once, or one after another."""
+    import tensorflow as tf
+
+    for size in CODE_SIZES:
+        functions = {}
+        for name, limit in (("at once", size), ("in turn", 1)):
+            with mock.patch("echo_tf.noise.LARGEST_AT_ONCE", limit):
+                functions[name] = _noise_step(tf, "permutation", BATCH, size)
+                functions[name]()
+        seconds = take_turns(functions, rounds=12)
+        at_once, in_turn = (1e3 * statistics.median(seconds[name]) for name in functions)
+        yield f"{size} latents: terms at once {at_once:.0f} ms, one after another {in_turn:.0f} ms"
+    values = json.loads(_child("code", LARGE_CODE))
+    yield f"{LARGE_CODE} latents: {values['seconds']:.1f} s, {values['mebibytes'] / 1024:.1f} GiB (aim 4 or less)"
 
 
 def bench_bfloat16(network):
@@ -339,29 +372,34 @@ def _child(part, size):
     return subprocess.run(words, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout.splitlines()[-1]
 
 
-def _ring_child(size):
-    """Seconds and peak memory of a ring draw with its gradient at one batch size; memory beyond that at batch 64."""
-    import tensorflow as tf
-
+def _noise_step(tf, scheme, batch_size, size):
+    """A function that draws Echo noise of codes (batch_size, size) and takes its gradient, in a graph."""
     from echo_tf.noise import echo_noise
 
     @tf.function
     def draw(loc, log_scale):
         with tf.GradientTape() as tape:
             tape.watch([loc, log_scale])
-            loss = tf.reduce_sum(tf.square(echo_noise(loc, log_scale, scheme="ring")))
-        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, [loc, log_scale])]
+            loss = tf.reduce_sum(tf.square(echo_noise(loc, log_scale, scheme=scheme)))
+        return [tf.reduce_sum(tf.convert_to_tensor(gradient)) for gradient in tape.gradient(loss, [loc, log_scale])]
 
-    def at(batch_size):
-        loc = tf.random.uniform((batch_size, 32), -1, 1)
-        return lambda: draw(loc, tf.fill((batch_size, 32), -0.2))[0].numpy()
+    loc, log_scale = tf.random.uniform((batch_size, size), -1, 1), tf.fill((batch_size, size), -0.2)
+    return lambda: draw(loc, log_scale)[0].numpy()
 
-    at(64)()
+
+def _noise_child(part, size):
+    """Prints seconds and peak memory of a draw with its gradient: of one ring of so many examples (32 latents), or of codes
+    of so many latents at batch 100. Memory is that beyond a small draw's."""
+    import tensorflow as tf
+
+    small, large = ((64, 32), (size, 32)) if part == "ring" else ((BATCH, 2), (BATCH, size))
+    scheme, rounds = ("ring", 30) if part == "ring" else ("permutation", 3)
+    _noise_step(tf, scheme, *small)()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = take_turns({"ring": at(size)}, rounds=30)["ring"]
+    seconds = take_turns({"draw": _noise_step(tf, scheme, *large)}, rounds=rounds, warm_up=1)["draw"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": (peak - before) / 1024}))
 
 
 if __name__ == "__main__":
-    _ring_child(int(sys.argv[2]))
+    _noise_child(sys.argv[1], int(sys.argv[2]))

@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from echo_tf.channels import Draw
-from echo_tf.guards import at_least_float32, mean_over_replicas, values_of
-from echo_tf.heads import NOT_NEGATIVE, UNBOUNDED, activation_of, tanh16
+from echo_tf.guards import at_least_float32, values_of
+from echo_tf.heads import NOT_BELOW_0, UNBOUNDED, activation_of, tanh16
 from echo_tf.noise import (
     MACHINE_PRECISION,
     SCHEMES,
@@ -19,35 +19,11 @@ from echo_tf.noise import (
     exact_clip,
     solve_log_clip,
 )
+from echo_tf.standardization import Standardization
+from echo_tf.total_rate import TotalRate, add_to_total
 
 NOISE_SOURCES = ("batch", "pool")
-NEVER_BELOW_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")  # or not always
 SMALLEST_MISSED = 1e-6  # how much terms that repeat donors may weigh together before a warning
-SMALLEST_DEVIATION = 1e-6  # of a code of magnitude 1: below it, differences are those that the cut-off sum leaves
-
-
-class TotalRate(keras.metrics.Metric):
-    """The mean over examples of the rate of all Echo layers of a model together.
-
-    Each layer has one; all but that of the model's first are `silent`.
-    """
-
-    def __init__(self, name="rate", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.silent = False
-        self.total = self.add_variable((), "zeros", name="total")
-        self.count = self.add_variable((), "zeros", name="count")
-
-    def update_state(self, rate, counts):
-        """Adds the rates (B,) of one layer. `counts`: whether its examples are to be counted, which one layer does for all."""
-        self.total.assign_add(ops.cast(ops.sum(rate), self.total.dtype))
-        if counts:
-            self.count.assign_add(ops.cast(ops.size(rate), self.count.dtype))
-
-    def result(self):
-        if self.silent:
-            return {}  # of a dict, Keras reports the entries
-        return ops.divide_no_nan(self.total, self.count)
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -142,9 +118,10 @@ class EchoSample(keras.layers.Layer):
         self.beta = beta
         self.standardize = standardize
         reports = beta is not None and keras.backend.backend() != "jax"
-        self._rate_metric = TotalRate() if reports else None
+        self.rate_metric = TotalRate() if reports else None
         if beta is not None and keras.backend.backend() == "tensorflow":
             self.supports_jit = False  # XLA drops the checks of a graph: a last batch of one would turn the weights to NaN
+        self.standardization = Standardization(dtype=self.dtype_policy, name="standardization") if standardize else None
         self._seeds = keras.random.SeedGenerator(seed)
         self._pool = self._recorded = None
         self._warned = set()
@@ -158,7 +135,7 @@ class EchoSample(keras.layers.Layer):
     def check_heads(self, loc, log_sigmoid):
         """Refuses a scale head (a symbolic tensor) that may be above 0, and warns of a loc head that has no bound."""
         scale_head, loc_head = activation_of(log_sigmoid), activation_of(loc)
-        if scale_head in NEVER_BELOW_0:
+        if scale_head in NOT_BELOW_0:
             raise ValueError(
                 f"log_sigmoid must be <= 0, and the encoder's scale head ends in the activation {scale_head!r}: "
                 "end it in keras.activations.log_sigmoid."
@@ -175,12 +152,8 @@ class EchoSample(keras.layers.Layer):
         if self._pool is not None:
             self._check_latents(self._pool[0].shape[1:], loc_shape[1:])
         self._built_batch_size, self._latent_shape = loc_shape[0], tuple(loc_shape[1:])
-        if self.standardize:
-            # all replicas of a strategy set the same values: any one's will do
-            kind = {"trainable": False, "aggregation": "only_first_replica", "dtype": self.compute_dtype}
-            self._code_mean = self.add_weight(self._latent_shape[-1:], "zeros", name="code_mean", **kind)
-            self._code_deviation = self.add_weight(self._latent_shape[-1:], "ones", name="code_deviation", **kind)
-            self._measured = self.add_weight((), "zeros", name="code_measured", **kind)
+        if self.standardization is not None:
+            self.standardization.build(loc_shape)
 
     def call(self, inputs, training=None):
         loc, log_sigmoid = self._encodings(inputs)
@@ -203,8 +176,8 @@ class EchoSample(keras.layers.Layer):
         else:
             noise = from_pool() if self._uses_pool(loc) else from_batch()
         code = self._exponentiated(loc + ops.exp(log_scale) * noise)
-        if self.standardize and training:
-            self._measure_once(code)
+        if self.standardization is not None and training:
+            self.standardization.measure_once(code)
         return self._mapped(code)
 
     def compute_output_shape(self, input_shape):
@@ -296,8 +269,7 @@ class EchoSample(keras.layers.Layer):
         num_terms, log_clip = self._terms(loc)
         log_scale = log_clip + log_sigmoid
         noise = echo_noise(loc, log_scale, num_terms, "ring", seed=self._seeds)  # the same law, for many encodings
-        self._measured.assign(0.0)
-        self._measure_once(self._exponentiated(loc + ops.exp(log_scale) * noise))
+        self.standardization.measure_anew(self._exponentiated(loc + ops.exp(log_scale) * noise))
 
     def sample_marginal(self, n):
         """Draws n codes, shape (n, ..., d), from q(z), which is the law of the noise itself (lemma 2.1). Needs `adapt`."""
@@ -346,30 +318,16 @@ class EchoSample(keras.layers.Layer):
     def _charge(self, rate):
         """Adds beta * rate to the model's loss, and the rate to the total that the model reports."""
         self.add_loss(self.beta * ops.mean(rate))
-        if self._rate_metric is not None:
+        if self.rate_metric is not None:
             model = self._get_call_context().entry_layer
-            alike = [layer for layer in model._flatten_layers() if isinstance(layer, EchoSample) and layer.beta is not None]
-            for layer in alike:
-                layer._rate_metric.silent = layer is not alike[0]
-            alike[0]._rate_metric.update_state(rate, counts=alike[0] is self)
+            alike = [layer for layer in model._flatten_layers() if isinstance(layer, EchoSample)]
+            add_to_total(rate, self.rate_metric, [layer.rate_metric for layer in alike if layer.rate_metric is not None])
 
     def _exponentiated(self, code):
         return ops.exp(code) if self.multiplicative else code
 
     def _mapped(self, code):
-        return (code - self._code_mean) / self._code_deviation if self.standardize else code
-
-    def _measure_once(self, code):
-        """Sets mean and standard deviation of the code, the first time only."""
-        code = ops.stop_gradient(code)
-        axes = tuple(range(len(code.shape) - 1))
-        mean = mean_over_replicas(ops.mean(code, axis=axes))
-        deviation = ops.sqrt(mean_over_replicas(ops.mean(ops.square(code - mean), axis=axes)))
-        deviation = ops.where(deviation > SMALLEST_DEVIATION * (1.0 + ops.abs(mean)), deviation, ops.ones_like(deviation))
-        first = ops.convert_to_tensor(self._measured) == 0.0
-        self._code_mean.assign(ops.where(first, mean, ops.convert_to_tensor(self._code_mean)))
-        self._code_deviation.assign(ops.where(first, deviation, ops.convert_to_tensor(self._code_deviation)))
-        self._measured.assign(1.0)
+        return code if self.standardization is None else self.standardization(code)
 
     def _uses_pool(self, loc):
         if self.noise_source == "pool" and self._pool is None:

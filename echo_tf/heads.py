@@ -5,6 +5,7 @@ from keras import ops
 
 RESHAPING = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute)
 NOT_NEGATIVE = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax", "relu", "relu6", "softplus", "exponential", "exp")
+NOT_BELOW_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")  # not always, that is
 UNBOUNDED = ("linear", "relu", "softplus", "exponential", "exp", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
 
 

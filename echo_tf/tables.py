@@ -74,6 +74,7 @@ def _row(group):
     return {
         **{key: config[key] for key in SHOWN},
         "variant": config.get("variant"),
+        "standardize": bool(config.get("standardize")),
         "data_variant": data["variant"],
         "runs": len(group),
         "runs_averaged": len(kept),
@@ -96,7 +97,7 @@ def _set_apart(configs):
     words = []
     for config in configs:
         alike = [other for other in configs if all(other.get(key) == config.get(key) for key in ROW)]
-        words.append(", ".join(records.set_apart(config, alike, known=("epochs", "dtype_policy", "fidelity"))))
+        words.append(", ".join(records.set_apart(config, alike, known=("epochs", "dtype_policy", "fidelity", "standardize"))))
     return words
 
 
@@ -199,6 +200,8 @@ def _unusual(row):
     """What sets a row apart: its variant, a precision or fidelity that is not the usual one, other settings."""
     if not pd.isna(row["variant"]):
         yield row["variant"]
+    if row["standardize"] and row["variant"] != "standardized":
+        yield "standardized"
     if row["set_apart_by"]:
         yield row["set_apart_by"]
     if row["dtype_policy"] != "float32":

@@ -44,7 +44,7 @@ class SetBeta(keras.callbacks.Callback):
 
 small = autoencoder(EchoSample(num_terms=9, standardize=True, seed=0))
 small.fit(bars(), batch_size=10, epochs=3, verbose=0, callbacks=[SetBeta()])
-numbers["measured_in_fit"] = [float(small.channel._measured.value), float(small.beta.value)]
+numbers["measured_in_fit"] = [float(small.channel.standardization.measured.value), float(small.beta.value)]
 small.fit(bars(), batch_size=10, epochs=2, verbose=0, callbacks=[BetaWarmup(2, beta=1.0)])
 numbers["warmed_up"] = float(small.beta.value)
 try:

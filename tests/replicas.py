@@ -34,8 +34,8 @@ def numbers(strategy):
         found["own_bias"] = ops.convert_to_numpy(own.layers[-2].bias).tolist()
         echo = autoencoder(echo_tf.EchoSample(num_terms=19, seed=0, standardize=True))
         echo.fit(x, batch_size=80, verbose=0)
-    for name in ("_code_mean", "_code_deviation"):
-        variable = getattr(echo.channel, name).value
+    for name in ("mean", "deviation"):
+        variable = getattr(echo.channel.standardization, name).value
         values = getattr(variable, "values", [variable])
         found[name] = [np.array(v).tolist() for v in values]
     return found

@@ -34,7 +34,7 @@ def test_so_has_a_model_of_one_s_own_with_an_echo_layer(numbers):
 
 def test_one_standardizing_map_serves_all_replicas(numbers):
     two = numbers[1]
-    for name in ("_code_mean", "_code_deviation"):
+    for name in ("mean", "deviation"):
         assert len(two[name]) == 2
         np.testing.assert_array_equal(two[name][0], two[name][1])
-    assert (np.array(two["_code_deviation"]) < 0.9).all()
+    assert (np.array(two["deviation"]) < 0.9).all()

@@ -57,8 +57,8 @@ def test_no_gradient_flows_through_the_statistics(pair):
         loc = tf.Variable(pair[0])
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(layer([loc, pair[1]], training=True)[:, 0] ** 3)
-            deviation = layer._code_deviation[0] if layer is channel else 1.0
-            mean = layer._code_mean[0] if layer is channel else 0.0
+            deviation = layer.standardization.deviation[0] if layer is channel else 1.0
+            mean = layer.standardization.mean[0] if layer is channel else 0.0
         gradients.append((tape.gradient(loss, loc), float(mean), float(deviation)))
     with tf.GradientTape() as tape:  # what the plain code gives under the same numbers, held constant
         loc = tf.Variable(pair[0])

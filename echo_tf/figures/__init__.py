@@ -49,5 +49,5 @@ def write(results, study):
 
 def _makes_curves(configs):
     """Whether these are more than one point, and not the variants of one: those have their table."""
-    of_variants = any(config.get("variant") for config in configs)
+    of_variants = all(config.get("variant") for config in configs)
     return len({config["beta"] for config in configs} if of_variants else configs) > 1

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from echo_tf import records, tables
 from echo_tf.data.catalog import title_of
@@ -15,7 +16,9 @@ from echo_tf.methods import METHODS
 
 IMAGES_SHOWN = 7  # at each of several rates; 10 at a single one
 NUM_TARGETS = 3  # low, middle and high rate
-LABELS_PER_CURVE = 6  # values of beta written beside Echo's curve
+SIMILAR = 1.15  # the largest ratio of rates at which images are compared
+LABELS_PER_CURVE = 6  # values of beta written beside a curve
+LABEL_PLACES = ((-4, -3), (4, 3), (4, -3), (-4, 3), (-4, -11), (4, 11), (4, -11), (-4, 11), (-14, -3), (14, 3))  # points
 
 
 def points_of(groups):
@@ -70,27 +73,48 @@ def lower_hull(points):
 
 
 def at_similar_rates(found, num_targets=NUM_TARGETS):
-    """For each method, the runs nearest to a few rates that all methods reach.
+    """Groups of runs of different methods, whose rates lie within 15 % of each other.
 
     Args:
         found: records of one dataset and preset.
-        num_targets: number of rates, from the lowest to the highest of the range common to the methods. Where
-            there is no such range (a method with one run), one rate, in the middle of the gap.
+        num_targets: the largest number of groups: those nearest to so many rates from the lowest to the highest of the range
+            common to the methods, or of all runs where there is no such range. Of each, the group of most methods is taken.
 
     Returns:
-        (target rates in nats, {method: [record for each target]}), methods in the order of Table 1.
+        (mean rates of the groups in nats, {method: [its record in each group, or None]}), methods in the order of Table 1;
+        one that is in no group is left out. No groups where no two methods have similar rates (or there is one method).
     """
-    methods = {}
-    for record in found:
-        methods.setdefault(record["config"]["method"], []).append(record)
-    rates = {method: [_rate(record) for record in runs] for method, runs in methods.items()}
-    low, high = max(map(min, rates.values())), min(map(max, rates.values()))
-    targets = np.linspace(low, high, num_targets) if high > low else np.array([(low + high) / 2])
     order = {name: i for i, name in enumerate(METHODS)}
-    return targets, {
-        method: [methods[method][int(np.argmin(np.abs(np.array(rates[method]) - target)))] for target in targets]
-        for method in sorted(methods, key=lambda name: order.get(name, len(order)))
-    }
+    methods = {}
+    for record in sorted(found, key=lambda record: order.get(record["config"]["method"], len(order))):
+        methods.setdefault(record["config"]["method"], []).append(record)
+    groups = [_within(methods, _rate(record)) for record in found]
+    groups = [group for group in groups if len(group) >= min(2, len(methods))]
+    rates = [[_rate(record) for record in runs] for runs in methods.values()]
+    low, high = max(map(min, rates)), min(map(max, rates))
+    if high <= low:
+        low, high = min(map(min, rates)), max(map(max, rates))
+    chosen = {}
+    for target in np.linspace(low, high, num_targets) if groups else ():
+        best = min(groups, key=lambda group: (round(abs(np.log((_mean_rate(group) + 1) / (target + 1))) / 0.35), -len(group)))
+        chosen.setdefault(round(_mean_rate(best), 6), best)
+    targets = sorted(chosen)
+    in_groups = [name for name in methods if any(name in group for group in chosen.values())]
+    return np.array(targets), {name: [chosen[target].get(name) for target in targets] for name in in_groups}
+
+
+def _within(methods, lowest):
+    """{method: its run with the lowest rate from `lowest` on}, where that is within 15 %."""
+    group = {}
+    for name, runs in methods.items():
+        near = [record for record in runs if lowest <= _rate(record) <= SIMILAR * lowest]
+        if near:
+            group[name] = min(near, key=_rate)
+    return group
+
+
+def _mean_rate(group):
+    return float(np.mean([_rate(record) for record in group.values()]))
 
 
 def write(results, study, dataset, preset, groups):
@@ -106,6 +130,7 @@ def write(results, study, dataset, preset, groups):
         }
         for method_runs in chosen.values()
         for target, record in zip(targets, method_runs)
+        if record is not None
     )
     figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}")
     stem = Path(results, "figures", study, f"{dataset}_{preset}_rate_distortion")
@@ -127,22 +152,28 @@ def _series(configs):
     for config in configs:
         of_method = [other for other in configs if other["method"] == config["method"]]
         named = config.get("variant")  # stands for all of its settings
-        apart = [named] if named else records.set_apart(config, of_method, ("beta",))
+        apart = [named] if named else records.set_apart(config, of_method, ("beta", "standardize"))
+        if config.get("standardize") and named != "standardized":
+            apart.append("standardized")
         labels.append(", ".join([style.label_of(config["method"]), *apart]))
     return labels
 
 
 def _draw(points, targets, chosen, title):
     rows = len(chosen) + 1
-    width = 7.2
+    width, height = 7.2, 4.9
+    if not len(targets):
+        figure = style.new_figure(width, height)
+        figure.suptitle(title, fontsize=10)
+        _draw_curves(figure.subplots(), points)
+        return figure
     images = IMAGES_SHOWN if len(targets) > 1 else 10
     across = len(targets) * (images + 0.4) + 0.2
     cell = min(0.36, (width - 1.1) / across)  # inches of an image, labels beside
-    figure = style.new_figure(width, 4.4 + rows * cell * 1.1 + 0.35)
-    above, below = figure.subfigures(2, 1, height_ratios=[4.4, rows * cell * 1.1 + 0.35])
-    axes = above.subplots()
-    _draw_curves(axes, points)
-    axes.set_title(title)
+    figure = style.new_figure(width, height + rows * cell * 1.1 + 0.35)
+    above, below = figure.subfigures(2, 1, height_ratios=[height, rows * cell * 1.1 + 0.35])
+    above.suptitle(title, fontsize=10)
+    _draw_curves(above.subplots(), points)
     for i, (panel, target) in enumerate(zip(below.subplots(1, len(targets), squeeze=False)[0], targets)):
         runs = {method: found[i] for method, found in chosen.items()}
         _draw_reconstructions(panel, runs, target, images, names=i == 0)
@@ -184,13 +215,14 @@ def _draw_curves(axes, points):
         color = style.style_of("echo")[0]
         axes.axvline(floor, color=color, linestyle="--", linewidth=0.9, label=f"lowest rate of Echo ({floor:.2f} nats)")
     _draw_bounds(axes)
-    _write_betas(axes, points)
     axes.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)")
     handles, labels = axes.get_legend_handles_labels()
     # methods first, and without the error bars' caps
     methods = [(handle[0], label) for handle, label in zip(handles, labels) if hasattr(handle, "lines")]
     others = [(handle, label) for handle, label in zip(handles, labels) if not hasattr(handle, "lines")]
-    axes.legend(*zip(*methods, *others), loc="best", framealpha=1, edgecolor="none", ncols=1 + (len(labels) > 7))
+    # above the axes, where it covers nothing
+    axes.legend(*zip(*methods, *others), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, ncols=3, borderaxespad=0.2)
+    _write_betas(axes, points)
 
 
 def _draw_bounds(axes):
@@ -198,12 +230,11 @@ def _draw_bounds(axes):
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set(xlim=(left, right), ylim=(bottom, top))
     levels = MaxNLocator(12, steps=[1, 2, 2.5, 5, 10]).tick_values(left + bottom, right + top)
-    # a collection and no lines: the legend need not keep clear of it
     ends = [[(left, level - left), (right, level - right)] for level in levels]
     axes.add_collection(LineCollection(ends, colors="#9A9A9A", linewidths=0.5, zorder=0), autolim=False)
     for level in levels:
         start, end = max(left, level - top), min(right, level - bottom)
-        at_start = start < left + 0.4 * (right - left)  # the legend covers the others' beginnings
+        at_start = start < left + 0.4 * (right - left)
         rate = start + 0.012 * (right - left) if at_start else end - 0.012 * (right - left)
         if end - start > 0.1 * (right - left):
             axes.annotate(
@@ -221,35 +252,60 @@ def _draw_bounds(axes):
 
 
 def _write_betas(axes, points):
-    """Some values of beta, below the curve with most points on the lower hull: there is nothing below it."""
-    on_hull = points.groupby("series", sort=False)["on_lower_hull"].sum()
-    lowest = points[points["series"] == on_hull.idxmax()]
-    color = style.style_of(lowest["method"].iloc[0])[0]
-    for i in np.unique(np.linspace(0, len(lowest) - 1, LABELS_PER_CURVE).round().astype(int)):
-        row = lowest.iloc[i]
-        axes.annotate(
-            f"β={row['beta']:g}",
-            (row["rate_nats"], row["distortion_nats"]),
-            textcoords="offset points",
-            xytext=(-5, -4),
-            ha="right",
-            va="top",
-            fontsize=7,
-            color="#333333" if color == style.YELLOW else color,
-        )
+    """Values of beta beside the points of every curve, each in the first place near its point that is still free."""
+    root = axes.get_figure(root=True)
+    root.draw_without_rendering()
+    scale, renderer = root.dpi / 72, root.canvas.get_renderer()
+    at = axes.transData.transform(points[["rate_nats", "distortion_nats"]].to_numpy())
+    taken = [Bbox.from_extents(*(xy - 3 * scale), *(xy + 3 * scale)) for xy in at]
+    for (method, _), rows in points.groupby(["method", "series"], sort=False):
+        color = style.style_of(method)[0]
+        for i in np.unique(np.linspace(0, len(rows) - 1, LABELS_PER_CURVE).round().astype(int)):
+            row = rows.iloc[i]
+            text = axes.annotate(
+                f"β={row['beta']:g}",
+                (row["rate_nats"], row["distortion_nats"]),
+                textcoords="offset points",
+                xytext=LABEL_PLACES[0],
+                fontsize=6.5,
+                color="#333333" if color == style.YELLOW else color,
+            )
+            text.set_in_layout(False)
+            taken.append(_placed(text, taken, renderer))
+
+
+def _placed(text, taken, renderer):
+    """Moves a label to the first of its places that covers nothing (or least), and returns what it then covers."""
+    boxes = []
+    for x, y in LABEL_PLACES:
+        text.set(position=(x, y), ha="right" if x < 0 else "left", va="top" if y < 0 else "bottom")
+        box = text.get_window_extent(renderer)
+        boxes.append(box)
+        if not any(box.overlaps(other) for other in taken):
+            return box
+    covered = [sum(box.overlaps(other) for other in taken) for box in boxes]
+    best = int(np.argmin(covered))
+    x, y = LABEL_PLACES[best]
+    text.set(position=(x, y), ha="right" if x < 0 else "left", va="top" if y < 0 else "bottom")
+    return boxes[best]
 
 
 def _draw_reconstructions(axes, runs, target, columns, names):
-    """Test images, and under them the averaged reconstructions of one run of each method, with its rate and beta."""
-    first = next(iter(runs.values()))
-    rows = [first["examples"]["images"], *(record["examples"]["reconstructions"] for record in runs.values())]
-    images = [records.unpack_images(packed) for packed in rows]
-    labels = ["test images", *map(style.label_of, runs)] if names else [""] * len(rows)
+    """Test images, and under them the averaged reconstructions of one run of each method, with its rate and beta; nothing
+    for a method that has no run of about this rate (None)."""
+    first = next(record for record in runs.values() if record is not None)
+    images = [records.unpack_images(first["examples"]["images"])]
+    for record in runs.values():
+        nothing = np.full_like(images[0], np.nan)
+        images.append(nothing if record is None else records.unpack_images(record["examples"]["reconstructions"]))
+    labels = ["test images", *map(style.label_of, runs)] if names else [""] * len(images)
     style.show_images(axes, images, labels, min(columns, len(images[0])))
     axes.tick_params(labelsize=7.5)
     axes.set_title(f"near {target:.1f} nats", fontsize=8.5)
     height = images[0].shape[1] + max(1, images[0].shape[1] // 14)
     for i, record in enumerate(runs.values(), 1):
+        if record is None:
+            continue
         axes.text(
             axes.get_xlim()[1],
             height * i + height * 0.46,

@@ -1,0 +1,57 @@
+"""Standardization by the first batch: a fixed affine map of codes, measured once."""
+
+import keras
+from keras import ops
+
+from echo_tf.guards import at_least_float32, mean_over_replicas
+
+SMALLEST_DEVIATION = 1e-6  # of a code of magnitude 1: below it, differences are those that Echo's cut-off sum leaves
+
+
+class Standardization(keras.layers.Layer):
+    """(code - mean) / standard deviation, per channel: over all axes but the last.
+
+    The two are those of the code given to `measure_once` for the first time; before, the code passes as it is. All replicas
+    of a `tf.distribute` strategy share them, and no gradient flows through them.
+
+    References: Salimans and Kingma, "Weight Normalization", NeurIPS 2016, section 3; Kingma and Dhariwal, "Glow", NeurIPS
+    2018, section 3.1 (ActNorm), where the map is learned from there on.
+
+    Call arguments:
+        code: (B, ..., d).
+
+    Input and output shape: (B, ..., d). A channel that is constant in the measured batch keeps its size.
+    """
+
+    def __init__(self, dtype=None, **kwargs):
+        super().__init__(dtype=at_least_float32(dtype), **kwargs)
+
+    def build(self, input_shape):
+        # all replicas set the same values: any one's will do
+        kind = {"trainable": False, "aggregation": "only_first_replica", "dtype": self.compute_dtype}
+        self.mean = self.add_weight(tuple(input_shape[-1:]), "zeros", name="mean", **kind)
+        self.deviation = self.add_weight(tuple(input_shape[-1:]), "ones", name="deviation", **kind)
+        self.measured = self.add_weight((), "zeros", name="measured", **kind)
+
+    def call(self, code):
+        return (code - self.mean) / self.deviation
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def measure_once(self, code):
+        """Sets mean and standard deviation to those of the code, the first time only."""
+        code = ops.stop_gradient(code)
+        axes = tuple(range(len(code.shape) - 1))
+        mean = mean_over_replicas(ops.mean(code, axis=axes))
+        deviation = ops.sqrt(mean_over_replicas(ops.mean(ops.square(code - mean), axis=axes)))
+        deviation = ops.where(deviation > SMALLEST_DEVIATION * (1.0 + ops.abs(mean)), deviation, ops.ones_like(deviation))
+        first = ops.convert_to_tensor(self.measured) == 0.0
+        self.mean.assign(ops.where(first, mean, ops.convert_to_tensor(self.mean)))
+        self.deviation.assign(ops.where(first, deviation, ops.convert_to_tensor(self.deviation)))
+        self.measured.assign(1.0)
+
+    def measure_anew(self, code):
+        """The same, whether or not they have been measured before."""
+        self.measured.assign(0.0)
+        self.measure_once(code)
