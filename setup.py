@@ -8,6 +8,7 @@ setup(
     description="Rate-distortion in learned representations: Echo noise and its comparison methods for Keras 3",
     license="MIT",
     python_requires=">=3.10,<3.13",
+    package_dir={"": "."},  # with it, an editable install is a path: a script beside a clone named echo_tf finds the package
     packages=find_packages(include=["echo_tf", "echo_tf.*"]),
     install_requires=[
         "tensorflow>=2.21,<2.22",

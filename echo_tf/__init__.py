@@ -20,6 +20,7 @@ from echo_tf.heads import half, tanh16
 from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
 from echo_tf.methods import METHODS, make_method
 from echo_tf.noise import echo_noise, exact_clip
+from echo_tf.optimizers import FusedAdam
 from echo_tf.penalties import MaximumMeanDiscrepancy
 from echo_tf.point_convolutions import ConvFromPoint, ConvToPoint
 from echo_tf.pools import adapt
@@ -40,6 +41,7 @@ __all__ = [
     "EchoSample",
     "FlowMarginal",
     "FlowSample",
+    "FusedAdam",
     "Gaussian",
     "GaussianSample",
     "MaximumMeanDiscrepancy",
