@@ -1,5 +1,6 @@
 """What the README shows works: its Python runs, its commands are commands, and its tables are those of results/."""
 
+import json
 import re
 import shlex
 
@@ -77,7 +78,7 @@ def test_its_results_are_those_of_the_tables():
             rounded.setdefault((study, row["method"]), []).append(values)
     row = r"^\| ([\w+-]+)(?:,[^|]*)? (?:\| short \| 20 \| 1 )?" + 3 * r"\| ([\d.]+) " + r"\|"  # method and its three numbers
     rows = re.findall(row, README, re.MULTILINE)
-    assert len(rows) == 14
+    assert len(rows) == 16
     for title, *values in rows:
         assert values in rounded["table1", titles[title]], title
     heads, paper, released = re.findall(
@@ -91,6 +92,32 @@ def test_its_results_are_those_of_the_tables():
     for title, *values in changes:
         known = [value[-1] for value in rounded["ablation_fidelity", titles[title]]]
         assert set(values) <= set(known), title
+
+
+def test_its_ablations_are_those_of_the_records():
+    start = README.index("### How Echo's noise is made and handed on")
+    lines = README[start : README.index("## Data\n")].splitlines()
+    rows = [[cell.split(" ±")[0] for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")]
+    checked = 0
+    for study, first, columns, beta in (
+        ("ablation_noise", "what the decoder is given", (1, 2, 3), 1),
+        ("ablation_noise", "", (1, 3, 4), 1),
+        ("ablation_floor", "β = 6", (2, 3, 4), 6),
+    ):
+        known = pd.read_csv(ROOT / f"results/tables/echo/{study}.csv").to_dict("records")  # means over seeds
+        for path in (ROOT / f"results/runs/echo/{study}").rglob("*.json"):  # and single runs
+            record = json.loads(path.read_text())
+            metrics = {name: value["mean"] for name, value in record["test"]["metrics"].items()}
+            known.append({**metrics, "beta": record["config"]["beta"]})
+        terms = [(row["rate_nats"], row["distortion_nats"]) for row in known if row["beta"] == beta]
+        terms = {tuple(f"{value:.1f}" for value in (rate, distortion, distortion + beta * rate)) for rate, distortion in terms}
+        heads = [i for i, row in enumerate(rows) if row[0] == first or (not first and "lowest rate" in row[:2])]
+        for row in rows[heads[0] + 2 :]:
+            if len(row) <= max(columns) or not re.fullmatch(r"[\d.]+", row[max(columns)]):
+                break  # the next table's head
+            assert tuple(row[i] for i in columns) in terms, row
+            checked += 1
+    assert checked == 17
 
 
 @pytest.mark.parametrize("name", re.findall(r"\]\((?!http)([^)#]+)\)", README))
