@@ -395,10 +395,15 @@ def _noise_child(part, size):
     small, large = ((64, 32), (size, 32)) if part == "ring" else ((BATCH, 2), (BATCH, size))
     scheme, rounds = ("ring", 30) if part == "ring" else ("permutation", 3)
     _noise_step(tf, scheme, *small)()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_mebibytes()
     seconds = take_turns({"draw": _noise_step(tf, scheme, *large)}, rounds=rounds, warm_up=1)["draw"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": (peak - before) / 1024}))
+    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": _peak_mebibytes() - before}))
+
+
+def _peak_mebibytes():
+    """The most memory that this process has held. (What getrusage says of it may be its parent's.)"""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 if __name__ == "__main__":
