@@ -41,7 +41,7 @@ class BetaWarmup(keras.callbacks.Callback):
         for name, value in (("epochs", epochs), ("beta", beta)):
             if not (value is None or value >= 0):
                 raise ValueError(f"{name} must be 0 or more, got {value!r}.")
-        self.epochs, self.beta = epochs, beta
+        self.epochs, self.beta, self._epoch = epochs, beta, -1
 
     def on_train_begin(self, logs=None):
         if self.beta is None:

@@ -175,7 +175,8 @@ NOTE = (
     "Rate, distortion and −ELBO in nats per test image. ± seeds: standard deviation over runs, of ten runs without the "
     "best and the worst, as in the paper; – for a single run. ± images: standard error over the test images of one run. "
     "−log p(x): by importance sampling, a bound tighter than −ELBO; Echo has none, as the density of its q(z|x) is not known. "
-    "A preset other than `paper` is shorter than the paper's training: its numbers are not the paper's."
+    "A preset other than `paper` is shorter than the paper's training: its numbers are not the paper's. "
+    "`standardized`: Echo whose decoder is given a code of unit scale, which no paper has."
 )
 
 

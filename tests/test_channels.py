@@ -219,3 +219,8 @@ def test_bad_input_of_echo_gets_one_clear_line(call, message):
         call()
     lines = [line for line in str(error.value).splitlines() if re.search(message, line)]
     assert len(lines) == 1  # Keras adds lines of its own around what a layer raises
+
+
+def test_a_layer_that_checks_within_its_graph_is_not_compiled_by_xla_unasked():
+    assert not EchoSample(beta=0.5).supports_jit  # XLA drops the checks, and a last batch of one would give NaN weights
+    assert EchoSample().supports_jit

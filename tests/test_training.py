@@ -172,6 +172,7 @@ def test_released_fashion_mnist_takes_the_first_images_only(tmp_path):
 
 
 KILLED = ["train", "quickstart", "--deterministic", "width=0.1", "epochs=4", "batch_size=50", "learning_rate=1e-3"]
+KILLED += ["beta_warmup_epochs=3"]
 
 
 def test_killed_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
@@ -182,7 +183,7 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
             return subprocess.Popen(words, stdout=log, stderr=log, env=os.environ)
 
     def stop_after(process, epoch, number):
-        folder = tmp_path / "killed/work/quickstart/digits/echo/beta0.3_seed0_short"
+        folder = tmp_path / "killed/work/quickstart/digits/echo/beta0.5_seed0_short"
         deadline = time.time() + 120
         while not list(folder.glob(f"checkpoint-{epoch:05d}.npz")):
             assert process.poll() is None and time.time() < deadline, (tmp_path / "killed.log").read_text()
@@ -195,14 +196,23 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(tmp_path):
     assert stop_after(start("killed"), 1, signal.SIGTERM) == 75
     assert stop_after(start("killed"), 2, signal.SIGKILL) == -signal.SIGKILL
     assert start("killed").wait() == 0, (tmp_path / "killed.log").read_text()
-    path = "runs/quickstart/digits/echo/beta0.3_seed0_short.json"
+    path = "runs/quickstart/digits/echo/beta0.5_seed0_short.json"
     one, other = (records.read(tmp_path / place / path) for place in ("whole", "killed"))
     without_times = [[{k: v for k, v in entry.items() if k != "seconds"} for entry in r["history"]] for r in (one, other)]
     assert without_times[0] == without_times[1] and len(without_times[0]) == 4
     assert one["test"]["metrics"] == other["test"]["metrics"]
     models = [
-        keras.saving.load_model(tmp_path / place / "work/quickstart/digits/echo/beta0.3_seed0_short/model.keras")
+        keras.saving.load_model(tmp_path / place / "work/quickstart/digits/echo/beta0.5_seed0_short/model.keras")
         for place in ("whole", "killed")
     ]
     for mine, theirs in zip(models[0].get_weights(), models[1].get_weights()):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_warm_up_of_beta_and_a_standardized_code_are_settings_of_a_run(tmp_path):
+    record, _ = run(tmp_path, standardize=True, beta_warmup_epochs=2, epochs=3)
+    assert record["config"]["standardize"] and record["config"]["beta_warmup_epochs"] == 2
+    shares = [(entry["loss_nats"] - entry["distortion_nats"]) / entry["rate_nats"] for entry in record["history"]]
+    np.testing.assert_allclose(shares, [3 / 16, 11 / 16, 1], atol=0.02)  # four steps an epoch: the mean of beta in them
+    record, _ = run(tmp_path, method="vae", standardize=True)
+    assert record["config"]["standardize"] is False  # not one of its settings
