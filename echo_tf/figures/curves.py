@@ -258,6 +258,7 @@ def _write_betas(axes, points):
     scale, renderer = root.dpi / 72, root.canvas.get_renderer()
     at = axes.transData.transform(points[["rate_nats", "distortion_nats"]].to_numpy())
     taken = [Bbox.from_extents(*(xy - 3 * scale), *(xy + 3 * scale)) for xy in at]
+    taken += [text.get_window_extent(renderer) for text in axes.texts]
     for (method, _), rows in points.groupby(["method", "series"], sort=False):
         color = style.style_of(method)[0]
         for i in np.unique(np.linspace(0, len(rows) - 1, LABELS_PER_CURVE).round().astype(int)):
