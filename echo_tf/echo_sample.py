@@ -142,9 +142,10 @@ class EchoSample(keras.layers.Layer):
             )
         if loc_head in UNBOUNDED and self.clip is None:
             self._warn(
+                "head",
                 f"the encoder's loc head ends in the activation {loc_head!r}, which may leave "
                 f"|loc| <= max_magnitude = {self.max_magnitude:g}; the noise is then cut off too early and the rate is not "
-                "exact: end the head in echo_tf.tanh16, or give another max_magnitude, or the clip."
+                "exact: end the head in echo_tf.tanh16, or give another max_magnitude, or the clip.",
             )
 
     def build(self, input_shape):
@@ -304,15 +305,16 @@ class EchoSample(keras.layers.Layer):
             largest = np.abs(values).max()
             if largest > self.max_magnitude * (1 + 1e-6):
                 self._warn(
+                    "magnitude",
                     f"|loc| is up to {largest:.3g}, above max_magnitude = {self.max_magnitude:g}: the noise is cut off too "
                     "early and the rate is not exact. End the loc head in echo_tf.tanh16, or give another max_magnitude, "
-                    "or the clip."
+                    "or the clip.",
                 )
 
-    def _warn(self, message):
-        """Warns once of each thing."""
-        if message[:30] not in self._warned:
-            self._warned.add(message[:30])
+    def _warn(self, thing, message):
+        """Warns of each thing once."""
+        if thing not in self._warned:
+            self._warned.add(thing)
             warnings.warn(f"{self.name}: {message}", stacklevel=2)
 
     def _charge(self, rate):
@@ -370,9 +372,10 @@ class EchoSample(keras.layers.Layer):
         clip = self.clip or exact_clip(self.num_terms, self.max_magnitude)
         if clip ** (batch_size - 1) / (1 - clip) > SMALLEST_MISSED:
             self._warn(
+                "batch",
                 f"batches of {batch_size} are small for {self.num_terms} noise terms: the missing ones repeat donors, which "
                 f"makes the noise wider than its law and the rate too high (see echo_noise): use batches of "
-                f"{self.num_terms + 1} or more, or fewer terms."
+                f"{self.num_terms + 1} or more, or fewer terms.",
             )
 
     def _num_terms_of_pool(self):

@@ -35,9 +35,12 @@ def write_atomically(path, content):
 
 def check_writable(folder):
     """Raises InputError unless files can be made in `folder`, before hours are spent on what would go there."""
-    probe = Path(folder) / ".writable"
-    write_atomically(probe, "")
-    probe.unlink()
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable."):  # of its own name: runs start together
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}. Make room or give another folder.") from error
 
 
 def sha256(*parts):

@@ -124,7 +124,7 @@ def _refuse_another(old, config, place):
 def _train_locked(config, network, data, record_path, folder, verbose, stop):
     config_path = folder / "config.json"
     if config_path.exists():
-        _refuse_another(json.loads(config_path.read_text()), config, folder)
+        _refuse_another(_read_settings(config_path), config, folder)
     train_images = data.splits["train"]
     if config.dataset == "fashion_mnist":
         train_images = train_images[: config.fashion_mnist_train_images]
@@ -132,7 +132,6 @@ def _train_locked(config, network, data, record_path, folder, verbose, stop):
         raise InputError(
             f"setting 'batch_size' is {config.batch_size}, but {data.name} has {len(train_images)} training images."
         )
-    write_atomically(config_path, json.dumps(config.model_dump(), indent=1))
     model = build(config, network, data.image_shape)
     if isinstance(model.marginal, VampPrior):
         if len(train_images) < config.pseudo_inputs:
@@ -140,6 +139,7 @@ def _train_locked(config, network, data, record_path, folder, verbose, stop):
                 f"setting 'pseudo_inputs' is {config.pseudo_inputs}, but {data.name} has {len(train_images)} images."
             )
         model.marginal.start_from(data.floats("train", slice(len(train_images))))
+    write_atomically(config_path, json.dumps(config.model_dump(), indent=1))  # only now: what is refused must not stay
     history = checkpoints.restore(folder, model)
     progress = _Progress(folder, history, stop)
     if len(history) < config.epochs:
@@ -169,6 +169,15 @@ def _train_locked(config, network, data, record_path, folder, verbose, stop):
     if not progress.diverged:
         checkpoints.remove(folder)  # only now: until the record is there, they are all that a further attempt has
     return record
+
+
+def _read_settings(path):
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}), so that nobody can tell whose checkpoints stand beside it: remove {path.parent}."
+        ) from error
 
 
 class _Progress(keras.callbacks.Callback):

@@ -59,3 +59,16 @@ def test_a_checkpoint_fits_however_many_models_the_process_made_before(model, tm
     assert checkpoints.restore(tmp_path, later) == [{"epoch": 1}]
     for mine, theirs in zip(state(model), state(later)):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_whatever_byte_is_damaged_the_checkpoint_before_is_taken_or_this_one_as_it_was(model, tmp_path):
+    checkpoints.save(tmp_path, model, [{"epoch": 1}])
+    checkpoints.save(tmp_path, model, [{"epoch": 1}, {"epoch": 2}])
+    newest = max(tmp_path.glob("*.npz"))
+    whole, rng = newest.read_bytes(), np.random.default_rng(0)
+    headers = [whole.index(b"NUMPY") + i for i in range(0, 100, 2)]  # of an array: what numpy reads with ast and tokenize
+    for place in [*headers, *rng.integers(0, len(whole), 50)]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        newest.write_bytes(bytes(damaged))
+        assert len(checkpoints.restore(tmp_path, model)) in (1, 2)

@@ -1,5 +1,6 @@
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,3 +37,9 @@ def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
 def test_hash_is_that_of_hashlib(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == files.sha256(b"a", b"bc") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_runs_that_start_together_do_not_disturb_each_other_s_probe(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: files.check_writable(tmp_path / "runs"), range(200)))
+    assert list((tmp_path / "runs").iterdir()) == []

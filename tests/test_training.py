@@ -216,3 +216,19 @@ def test_a_warm_up_of_beta_and_a_standardized_code_are_settings_of_a_run(tmp_pat
     np.testing.assert_allclose(shares, [3 / 16, 11 / 16, 1], atol=0.02)  # four steps an epoch: the mean of beta in them
     record, _ = run(tmp_path, method="vae", standardize=True)
     assert record["config"]["standardize"] is False  # not one of its settings
+
+
+def test_a_refused_setting_does_not_stand_in_the_way_of_its_correction(tmp_path):
+    settings = {"method": "vae-vamp", "name": "mine"}
+    with pytest.raises(InputError, match="'pseudo_inputs' is 50, but tiny has 45"):
+        run(tmp_path, pseudo_inputs=50, **settings)
+    assert run(tmp_path, pseudo_inputs=5, **settings)[0]["status"] == "finished"
+
+
+def test_damaged_settings_beside_checkpoints_are_said_in_one_line(tmp_path):
+    path = tmp_path / "work/tests/tiny/vae/beta1_seed0_none/config.json"
+    path.parent.mkdir(parents=True)
+    for content in ("{", "[1]", "\x00"):
+        path.write_text(content)
+        with pytest.raises(InputError, match="is damaged"):
+            run(tmp_path, method="vae")
