@@ -45,7 +45,8 @@ class EchoSample(keras.layers.Layer):
             size - 1) for a channel that stays the same at any batch size.
         scheme: "permutation", "replacement" or "ring"; see `echo_noise`, also for what repeated donors cost.
         max_magnitude: the bound M on |loc| that the clip is solved for. The layer does not enforce it: it warns of a head
-            that is not bounded, and of values above M where it can see them.
+            that is not bounded when the model is made, and of values above M outside graphs (`adapt`, the first batch of
+            an autoencoder's `fit`), which costs a compiled step nothing.
         clip: the scale's upper bound r; None solves it with `exact_clip`.
         noise_source: "batch" (donors are the batch's other examples, as in the paper) or "pool"
             (donors are the encodings kept by `adapt`).
