@@ -105,7 +105,9 @@ def study_names(names):
     """The studies by these names, and all studies of a paper (a folder of configs/); no names: of every paper."""
     folder, found = ROOT / "configs", []
     for name in names or sorted(path.name for path in folder.iterdir() if path.is_dir()):
-        files = sorted((folder / name).rglob("*.yaml")) if (folder / name).is_dir() else []
+        place = (folder / name).resolve()
+        within = folder in place.parents and place.is_dir()  # "." and ".." are no papers
+        files = sorted(place.rglob("*.yaml")) if within else []
         found += [str(path) for path in files] or [name]
     return found
 

@@ -1,7 +1,7 @@
 """Configuration: a study's YAML file, `key=value` overrides, and the fully resolved settings of one run."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 import yaml
@@ -34,6 +34,7 @@ class Switch(NamedTuple):
         return self.methods is None or method in self.methods
 
 
+MOST = 1_000_000  # beyond it, a number is a slip that would only show when memory or time runs out
 DECODER_INPUTS = ("code", "times_16", "batch_normalized")
 OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
 WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
@@ -78,39 +79,39 @@ class RunConfig(pydantic.BaseModel):
 
     study: str = pydantic.Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
     preset: str = pydantic.Field(default="none", pattern=r"^[a-z0-9_]+$")
-    name: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_.=-]+$")
-    variant: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_.=-]+$")
+    name: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$")
+    variant: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$")
     dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
     method: Literal[tuple(METHODS)]
     network: str = "alemi2018"
-    width: pydantic.PositiveFloat = 1.0
-    latent_dim: pydantic.PositiveInt = 32
+    width: float = pydantic.Field(default=1.0, gt=0, le=100)
+    latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST)
     distortion: Literal[tuple(name for name, kind in DISTORTIONS.items() if kind.is_likelihood)] = "bernoulli"
     beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
-    epochs: pydantic.PositiveInt
-    batch_size: int = pydantic.Field(default=100, ge=2)
+    epochs: int = pydantic.Field(ge=1, le=MOST)
+    batch_size: int = pydantic.Field(default=100, ge=2, le=MOST)
     learning_rate: pydantic.PositiveFloat = pydantic.Field(default=3e-4, allow_inf_nan=False)
-    seed: pydantic.NonNegativeInt = 0
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**32)
     fidelity: Literal["paper", "released"] = "paper"
     schedule: Literal[tuple(SCHEDULES)]
-    output_kernel: pydantic.PositiveInt
+    output_kernel: int = pydantic.Field(ge=1, le=100)
     fashion_mnist_train_images: pydantic.PositiveInt
-    flow_steps: pydantic.PositiveInt
+    flow_steps: int = pydantic.Field(ge=1, le=100)
     flows_trained: bool
     vamp_density: Literal[DENSITIES]
     vamp_start: Literal[STARTS]
-    mmd_bandwidth: pydantic.PositiveFloat | None
-    flow_units: tuple[pydantic.PositiveInt, ...] = (640, 640, 640)
+    mmd_bandwidth: float | None = pydantic.Field(ge=1e-15, le=1e15)  # its square must be a float32
+    flow_units: tuple[Annotated[int, pydantic.Field(ge=1, le=MOST)], ...] = (640, 640, 640)
     flow_mean_only: bool = True
-    pseudo_inputs: pydantic.PositiveInt = 750
-    num_terms: pydantic.PositiveInt | None = None
+    pseudo_inputs: int = pydantic.Field(default=750, ge=1, le=MOST)
+    num_terms: int | None = pydantic.Field(default=None, ge=1, le=10_000)
     scheme: Literal[SCHEMES] | None = None
-    max_magnitude: pydantic.PositiveFloat | None = None
+    max_magnitude: float | None = pydantic.Field(default=None, gt=0, le=1e15)
     standardize: bool = False
     decoder_input: Literal[DECODER_INPUTS] = "code"
-    beta_warmup_epochs: pydantic.NonNegativeInt = 0
-    eval_samples: pydantic.PositiveInt = 1
-    likelihood_samples: pydantic.NonNegativeInt = 0
+    beta_warmup_epochs: int = pydantic.Field(default=0, ge=0, le=MOST)
+    eval_samples: int = pydantic.Field(default=1, ge=1, le=MOST)
+    likelihood_samples: int = pydantic.Field(default=0, ge=0, le=MOST)
     eval_noise: Literal[NOISE_SOURCES] = "batch"
     pool_size: pydantic.PositiveInt = 1000
     dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
@@ -149,6 +150,26 @@ class RunConfig(pydantic.BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without what is most likely a mistake: a key given twice, or one that is no string."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if not isinstance(key, str) or key in keys[:place]:
+                what = "given twice" if isinstance(key, str) else "no string"
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is {what}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text):
+    """The content of YAML text, of plain types alone. Raises ValueError, in whatever way it is not YAML."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506: a SafeLoader
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        raise ValueError(str(error) or "it is nested too deeply") from error
+
+
 def read_study(config, folder="configs"):
     """Reads a study by path, or by name below `folder` ("echo/table1").
 
@@ -164,8 +185,8 @@ def read_study(config, folder="configs"):
             f"no configuration {str(config)!r}; there are {', '.join(names) or 'none'}{nearest(str(config), names)}."
         )
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     return _validated(Study, content, str(path))
 
@@ -187,8 +208,8 @@ def resolve(study, preset=None, overrides=()):
         if not equals:
             raise InputError(f"settings are given as key=value, got {override!r}.")
         try:
-            given[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            given[key] = read_yaml(value)
+        except ValueError as error:
             raise InputError(f"{key}: {value!r} is not a YAML value.") from error
     variant = given.get("variant") if study.variants else None
     return validated({**next(combinations(study, preset, variant)), **given}, given)

@@ -160,3 +160,9 @@ def test_training_runs_on_real_images(command, real_data, tmp_path):
     record = json.loads((tmp_path / "results/runs/echo/table1/fashion_mnist/echo/beta1_seed0_smoke.json").read_text())
     assert record["data"]["sizes"] == {"train": 60_000, "test": 10_000} and "another order" in record["data"]["variant"]
     assert record["test"]["images"] == 10_000
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../configs", "/"])
+def test_a_folder_that_is_no_paper_s_is_refused(name, tmp_path, capsys):
+    assert run.main(["--results", str(tmp_path), "--work-dir", str(tmp_path), "reproduce", name]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1 and list(tmp_path.iterdir()) == []

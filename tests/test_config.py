@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,13 +57,24 @@ def test_every_preset_of_every_study_resolves(path):
         (["beta=.inf"], ["'beta'", "finite"]),
         (["method=ehco"], ["'method'", "'ehco'", "'echo'", "did you mean 'echo'"]),
         (["scheme=rings"], ["'scheme'", "'rings'", "did you mean 'ring'"]),
-        (["epochs=0"], ["'epochs'", "0", "greater than 0"]),
+        (["epochs=0"], ["'epochs'", "0", "greater than or equal to 1"]),
         (["epochs=2.5"], ["'epochs'", "2.5", "integer"]),
         (["batch_size=1"], ["'batch_size'", "greater than or equal to 2"]),
         (["seed=-1"], ["'seed'", "-1"]),
         (["fidelity=code"], ["'fidelity'", "'code'", "'paper' or 'released'"]),
         (["dtype_policy=float16"], ["'dtype_policy'", "'float16'", "mixed_bfloat16"]),
         (["study=../../etc"], ["'study'", "'../../etc'", "pattern"]),
+        (["seed=5000000000"], ["'seed'", "4294967296"]),
+        (["width=.inf"], ["'width'", "less than or equal to 100"]),
+        (["width=.nan"], ["'width'"]),
+        (["num_terms=99999999"], ["'num_terms'", "10000"]),
+        (["method=iaf-mmd", "mmd_bandwidth=1e300"], ["'mmd_bandwidth'"]),
+        (["name=.."], ["'name'", "'..'", "pattern"]),
+        (["latent_dim=99999999"], ["'latent_dim'"]),
+        (["beta={a: 1, a: 2}"], ["beta", "YAML"]),
+        (["beta=" + 3000 * "["], ["beta", "YAML"]),
+        (["beta=2026-13-45"], ["beta", "YAML"]),
+        (["beta=!!int x"], ["beta", "YAML"]),
         (["name=a/b"], ["'name'", "'a/b'", "pattern"]),
         (["beta"], ["key=value", "'beta'"]),
         (["beta=[1"], ["beta", "YAML"]),
@@ -102,3 +116,32 @@ def test_bad_study_files_are_refused(tmp_path, text, message):
 
 def test_difference_names_old_and_new_values():
     assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b: 2 -> 3", "c: None -> 4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("study: a\nstudy: b\n", "'study' is given twice"),
+        ("1: a\n", "the key 1 is no string"),
+        ("study: !!int x\n", "not YAML"),
+        ("study: 2026-13-45\n", "not YAML"),
+        ("study: !!python/object/apply:os.system [ls]\n", "not YAML"),
+        ("study: " + 3000 * "[", "not YAML"),
+        ("a: &a [*a]\n", "'a'"),
+    ],
+)
+def test_yaml_that_is_a_mistake_is_said_in_one_line(tmp_path, text, words):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_study(path)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_study_is_utf_8_whatever_the_locale(tmp_path):
+    words = "import sys; from echo_tf.config import read_yaml, read_study; print(ascii(read_study(sys.argv[1]).description))"
+    path = tmp_path / "study.yaml"
+    path.write_bytes("study: a\ndescription: β\nbase: {}\naxes: {}\npresets: {p: {}}\n".encode())
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = subprocess.run([sys.executable, "-c", words, path], capture_output=True, text=True, env=environment)
+    assert found.stdout.strip() == "'\\u03b2'", found.stderr
