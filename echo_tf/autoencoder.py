@@ -19,7 +19,7 @@ from keras import ops
 
 from echo_tf import inputs
 from echo_tf.distortions import distortion_of
-from echo_tf.guards import num_replicas, on_tensorflow_cpu, plain_errors
+from echo_tf.guards import forget_compiled, num_replicas, on_tensorflow_cpu, plain_errors
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal, VampPrior
 
@@ -334,9 +334,3 @@ def _check_parts(encoder, channel, decoder, marginal, beta):
         raise ValueError(f"beta belongs to the autoencoder: leave beta={channel.beta!r} out of {type(channel).__name__}.")
     if not 0 <= beta < math.inf:
         raise ValueError(f"beta must be 0 or more, got {beta!r}.")
-
-
-def forget_compiled(model):
-    """Drops a model's compiled functions, which hold the pool of donors that they were traced with."""
-    for name in ("train_function", "test_function", "predict_function"):
-        setattr(model, name, None)

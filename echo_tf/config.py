@@ -154,7 +154,7 @@ class _Loader(yaml.SafeLoader):
     """YAML without what is most likely a mistake: a key given twice, or one that is no string."""
 
     def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         for place, key in enumerate(keys):
             if not isinstance(key, str) or key in keys[:place]:
                 what = "given twice" if isinstance(key, str) else "no string"
@@ -165,7 +165,7 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(text):
     """The content of YAML text, of plain types alone. Raises ValueError, in whatever way it is not YAML."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506: a SafeLoader
+        return _Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError, TypeError) as error:
         raise ValueError(str(error) or "it is nested too deeply") from error
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from echo_tf.channels import Draw
 from echo_tf.guards import at_least_float32, values_of
-from echo_tf.heads import NOT_BELOW_0, UNBOUNDED, activation_of, tanh16
+from echo_tf.heads import UNBOUNDED, activation_of, refuse_above_0, tanh16
 from echo_tf.noise import (
     MACHINE_PRECISION,
     SCHEMES,
@@ -36,8 +36,8 @@ class EchoSample(keras.layers.Layer):
     scale in both the sample and the rate: scale = r * sigmoid(a) for log_sigmoid = log sigmoid(a).
 
     Reference: Brekelmans et al., "Exact Rate-Distortion in Autoencoders via Echo Noise", NeurIPS 2019,
-    equations 1-4 and appendix B. `standardize` is data-dependent initialization: Salimans and Kingma, "Weight
-    Normalization", NeurIPS 2016, section 3; Kingma and Dhariwal, "Glow", NeurIPS 2018, section 3.1 (ActNorm).
+    equations 1-4 and appendix B. `standardize` is data-dependent initialization (Salimans and Kingma, NeurIPS 2016; ActNorm
+    of Kingma and Dhariwal, NeurIPS 2018).
 
     Args:
         num_terms: terms of the noise sum. None: as many as the batch at hand has other examples, so
@@ -58,10 +58,9 @@ class EchoSample(keras.layers.Layer):
             Under a `tf.distribute` strategy the noise of a replica comes from its own part of the batch.
         standardize: if true, hands on (z - mean) / standard deviation. `tanh16` and the untrained networks before it leave
             codes of a standard deviation of 0.03 or 0.0003, which a decoder takes long to see. The two are measured over
-            the first training batch (or by `start_from`), per latent dimension: over all axes but the last, so per channel
-            of a spatial code. From then on they are a fixed map, part of the saved state and of all that draws codes. No
-            gradient flows through them; an invertible map changes no information, so the rate is the same. Until they are
-            measured, the code is handed on as it is.
+            the first training batch (or by `start_from`), per latent dimension, of a spatial code per channel; until then
+            the code passes as it is, from then on the map is fixed, saved, and part of all that draws codes. No gradient
+            flows through them; an invertible map changes no information, so the rate is the same.
 
     Call arguments:
         inputs: `[loc, log_sigmoid]`, both (B, ..., d), log_sigmoid <= 0.
@@ -135,12 +134,8 @@ class EchoSample(keras.layers.Layer):
 
     def check_heads(self, loc, log_sigmoid):
         """Refuses a scale head (a symbolic tensor) that may be above 0, and warns of a loc head that has no bound."""
-        scale_head, loc_head = activation_of(log_sigmoid), activation_of(loc)
-        if scale_head in NOT_BELOW_0:
-            raise ValueError(
-                f"log_sigmoid must be <= 0, and the encoder's scale head ends in the activation {scale_head!r}: "
-                "end it in keras.activations.log_sigmoid."
-            )
+        refuse_above_0(log_sigmoid)
+        loc_head = activation_of(loc)
         if loc_head in UNBOUNDED and self.clip is None:
             self._warn(
                 "head",
@@ -151,8 +146,6 @@ class EchoSample(keras.layers.Layer):
 
     def build(self, input_shape):
         loc_shape, _ = self._check_shapes(input_shape)
-        if self._pool is not None:
-            self._check_latents(self._pool[0].shape[1:], loc_shape[1:])
         self._built_batch_size, self._latent_shape = loc_shape[0], tuple(loc_shape[1:])
         if self.standardization is not None:
             self.standardization.build(loc_shape)
@@ -162,10 +155,10 @@ class EchoSample(keras.layers.Layer):
         if self._recorded is not None:
             self._recorded.append([ops.convert_to_numpy(x) for x in (loc, log_sigmoid)])
         self._notice_magnitude(loc)
-        if self.beta is not None:
-            self._charge(self.rate(inputs))
         num_terms, log_clip = self._terms(loc)
         log_scale = log_clip + log_sigmoid
+        if self.beta is not None:
+            self._charge(_pointwise_rate(log_scale))
 
         def from_pool():
             return self._pool_noise(ops.shape(loc)[0], num_terms, log_clip)
@@ -220,8 +213,7 @@ class EchoSample(keras.layers.Layer):
                 "the model's loss; or call rate within a layer."
             )
         loc, log_sigmoid = self._encodings(inputs)
-        log_scale = self._terms(loc)[1] + log_sigmoid
-        return -ops.sum(log_scale, axis=tuple(range(1, len(loc.shape))))
+        return _pointwise_rate(self._terms(loc)[1] + log_sigmoid)
 
     @property
     def rate_floor(self):
@@ -242,12 +234,8 @@ class EchoSample(keras.layers.Layer):
         """
         self.check_encodings(encodings)
         pool = [np.array(ops.convert_to_numpy(x), dtype=self.compute_dtype) for x in encodings]
-        if self._latent_shape is not None:
-            self._check_latents(pool[0].shape[1:], self._latent_shape)
+        self._build_for(pool[0])
         self._pool = pool
-        if not self.built:
-            self.build([(None,) + x.shape[1:] for x in pool])
-            self.built = True
 
     def record(self):
         """From now on, the layer keeps the encodings that it is called with outside graphs, for `recorded`."""
@@ -264,10 +252,7 @@ class EchoSample(keras.layers.Layer):
         if not self.standardize:
             raise ValueError("start_from measures a standardized code: make the layer with standardize=True.")
         loc, log_sigmoid = self._encodings(encodings)
-        if not self.built:
-            self.build([(None,) + tuple(x.shape[1:]) for x in (loc, log_sigmoid)])
-            self.built = True
-        self._check_latents(loc.shape[1:], self._latent_shape)
+        self._build_for(loc)
         num_terms, log_clip = self._terms(loc)
         log_scale = log_clip + log_sigmoid
         noise = echo_noise(loc, log_scale, num_terms, "ring", seed=self._seeds)  # the same law, for many encodings
@@ -296,9 +281,13 @@ class EchoSample(keras.layers.Layer):
             )
         return shapes
 
-    def _check_latents(self, found, expected):
-        if tuple(found) != tuple(expected):
-            raise ValueError(f"the layer's codes have the shape {tuple(expected)}, got encodings of the shape {tuple(found)}.")
+    def _build_for(self, loc):
+        """Builds the layer for codes like loc, or refuses them where it is built for others."""
+        found = tuple(loc.shape[1:])
+        if not self.built:
+            self.build([(None, *found)] * 2)
+        if found != self._latent_shape:
+            raise ValueError(f"the layer's codes have the shape {self._latent_shape}, got encodings of the shape {found}.")
 
     def _notice_magnitude(self, loc):
         """Warns of a loc beyond its bound, outside graphs: within one, a head's activation is all that can be looked at."""
@@ -403,3 +392,8 @@ class EchoSample(keras.layers.Layer):
     def get_config(self):
         own = ("num_terms", "scheme", "max_magnitude", "clip", "noise_source", "multiplicative", "seed", "beta", "standardize")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+def _pointwise_rate(log_scale):
+    """-sum_j log s_j(x) in nats, (B,), of the final log_scale (B, ..., d)."""
+    return -ops.sum(log_scale, axis=tuple(range(1, len(log_scale.shape))))

@@ -99,3 +99,9 @@ def clear_session():
         for name in [name for name in registered if name.startswith("CustomGradient-")]:
             del registered[name]
     gc.collect()
+
+
+def forget_compiled(model):
+    """Drops a model's compiled functions, which hold the pool of donors that they were traced with."""
+    for name in ("train_function", "test_function", "predict_function"):
+        setattr(model, name, None)

@@ -5,7 +5,7 @@ from keras import ops
 
 RESHAPING = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute)
 NOT_NEGATIVE = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax", "relu", "relu6", "softplus", "exponential", "exp")
-NOT_BELOW_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")  # not always, that is
+MAY_BE_ABOVE_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
 UNBOUNDED = ("linear", "relu", "softplus", "exponential", "exp", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
 
 
@@ -36,6 +36,16 @@ def activation_of(tensor):
             return getattr(operation.activation, "__name__", "")
         else:  # keras.ops.sigmoid and its like are operations of their own
             return type(operation).__name__.lower()
+
+
+def refuse_above_0(log_sigmoid):
+    """Raises ValueError for an Echo scale head (a symbolic tensor) whose activation may be above 0."""
+    head = activation_of(log_sigmoid)
+    if head in MAY_BE_ABOVE_0:
+        raise ValueError(
+            f"log_sigmoid must be <= 0, and the encoder's scale head ends in the activation {head!r}: "
+            "end it in keras.activations.log_sigmoid."
+        )
 
 
 def outputs_of(model):

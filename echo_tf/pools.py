@@ -2,8 +2,8 @@
 
 import keras
 
-from echo_tf.autoencoder import forget_compiled
 from echo_tf.echo_sample import EchoSample
+from echo_tf.guards import forget_compiled
 from echo_tf.inputs import examples_of, is_array, number_of_batches
 
 

@@ -96,7 +96,9 @@ def at_similar_rates(found, num_targets=NUM_TARGETS):
         low, high = min(map(min, rates)), max(map(max, rates))
     chosen = {}
     for target in np.linspace(low, high, num_targets) if groups else ():
-        best = min(groups, key=lambda group: (round(abs(np.log((_mean_rate(group) + 1) / (target + 1))) / 0.35), -len(group)))
+        # the largest of those about as near to the target, within steps of a factor of 1.4 (one nat more, as rates may be 0)
+        steps = [round(abs(np.log((_mean_rate(group) + 1) / (target + 1))) / 0.35) for group in groups]
+        best = min(zip(steps, groups), key=lambda pair: (pair[0], -len(pair[1])))[1]
         chosen.setdefault(round(_mean_rate(best), 6), best)
     targets = sorted(chosen)
     in_groups = [name for name in methods if any(name in group for group in chosen.values())]
@@ -276,19 +278,19 @@ def _write_betas(axes, points):
 
 
 def _placed(text, taken, renderer):
-    """Moves a label to the first of its places that covers nothing (or least), and returns what it then covers."""
+    """Moves a label to the first of its places that covers least, and returns what it then covers."""
     boxes = []
-    for x, y in LABEL_PLACES:
-        text.set(position=(x, y), ha="right" if x < 0 else "left", va="top" if y < 0 else "bottom")
-        box = text.get_window_extent(renderer)
-        boxes.append(box)
-        if not any(box.overlaps(other) for other in taken):
-            return box
-    covered = [sum(box.overlaps(other) for other in taken) for box in boxes]
-    best = int(np.argmin(covered))
-    x, y = LABEL_PLACES[best]
-    text.set(position=(x, y), ha="right" if x < 0 else "left", va="top" if y < 0 else "bottom")
+    for place in LABEL_PLACES:
+        _put(text, place)
+        boxes.append(text.get_window_extent(renderer))
+    best = int(np.argmin([sum(box.overlaps(other) for other in taken) for box in boxes]))
+    _put(text, LABEL_PLACES[best])
     return boxes[best]
+
+
+def _put(text, place):
+    x, y = place
+    text.set(position=place, ha="right" if x < 0 else "left", va="top" if y < 0 else "bottom")
 
 
 def _draw_reconstructions(axes, runs, target, columns, names):
