@@ -57,7 +57,7 @@ class EchoSample(keras.layers.Layer):
             layers cannot keep metrics). None (no loss, no report) in a `RateDistortionAutoencoder`, which does both itself.
             Under a `tf.distribute` strategy the noise of a replica comes from its own part of the batch.
         standardize: if true, hands on (z - mean) / standard deviation. `tanh16` and the untrained networks before it leave
-            codes of a standard deviation of 0.03 or 0.0003, which a decoder takes long to see. The two are measured over
+            codes of a standard deviation of 0.03 or 0.0005, which a decoder takes long to see. The two are measured over
             the first training batch (or by `start_from`), per latent dimension, of a spatial code per channel; until then
             the code passes as it is, from then on the map is fixed, saved, and part of all that draws codes. No gradient
             flows through them; an invertible map changes no information, so the rate is the same.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from echo_tf.config import FIDELITY, difference, read_study, resolve
+from echo_tf.config import FIDELITY, difference, read_study, read_yaml, resolve
 from echo_tf.errors import InputError
 from echo_tf.methods import METHODS
 
@@ -139,9 +139,13 @@ def test_yaml_that_is_a_mistake_is_said_in_one_line(tmp_path, text, words):
 
 
 def test_a_study_is_utf_8_whatever_the_locale(tmp_path):
-    words = "import sys; from echo_tf.config import read_yaml, read_study; print(ascii(read_study(sys.argv[1]).description))"
+    words = "import sys; from echo_tf.config import read_study; print(ascii(read_study(sys.argv[1]).description))"
     path = tmp_path / "study.yaml"
     path.write_bytes("study: a\ndescription: β\nbase: {}\naxes: {}\npresets: {p: {}}\n".encode())
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     found = subprocess.run([sys.executable, "-c", words, path], capture_output=True, text=True, env=environment)
     assert found.stdout.strip() == "'\\u03b2'", found.stderr
+
+
+def test_merge_keys_still_merge():
+    assert read_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")["b"] == {"x": 1, "y": 3}
