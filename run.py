@@ -4,251 +4,302 @@
 Nothing heavy is imported before a command needs it.
 """
 
-import argparse
-import logging
 import os
+import signal
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
 INTERRUPTED = 75
 
 
-def networks():
-    """The architectures in models/, by the name that a configuration gives."""
-    from models import alemi2018, kingma2014
-
-    return {"alemi2018": alemi2018, "kingma2014": kingma2014}
-
-
-def network_of(config):
-    from echo_tf.errors import InputError
-
-    known = networks()
-    if config.network not in known:
-        raise InputError(f"setting 'network' must be one of {', '.join(known)}, got {config.network!r}.")
-    return known[config.network]
+def stop_at_once(number, _):
+    """Before a run has begun nothing is at stake, and an import that an exception cuts short says so in tracebacks."""
+    os.write(2, f"run.py: interrupted by {signal.Signals(number).name}: run again to continue\n".encode())
+    os._exit(INTERRUPTED)
 
 
-def run_one(config, options):
-    """Trains one run, or says that it is done. Returns its record."""
-    from echo_tf import data, records
-    from echo_tf.training import train
+if __name__ == "__main__":
+    for _signal in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(_signal, stop_at_once)
 
-    record, existed = train(
-        config,
-        network_of(config),
-        lambda: data.load_once(config.dataset, data.data_directory(options.data_dir)),
-        options.results,
-        options.work_dir,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
-    line = f"{'there already: ' if existed else ''}{records.path_of(config, options.results)}: {records.in_words(record)}"
-    print(line, file=sys.stdout if record["status"] == "finished" else sys.stderr, flush=True)
-    return record
+import importlib
+import logging
+from pathlib import Path
+
+os.environ.setdefault("ECHO_TF_LAZY", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).resolve().parent
+CONFIGS = ROOT / "configs"
+RESULTS = ROOT / "results"
+OWN_RESULTS = RESULTS / "own"
+QUICKSTART = "quickstart"
 
 
-def run_all(configs, options):
-    """Does the runs of a study with the engine that was asked for, and returns the exit status."""
-    from echo_tf import data, studies
+def network_of(name):
+    """The architecture `models/<name>.py`. Raises InputError as `check_networks`."""
+    check_networks([name])
+    return importlib.import_module(f"models.{name}")
 
-    for config in configs:
-        network_of(config)  # a network that is not there is said before hours go into the others
-    if options.engine == "ray":
-        from echo_tf.ray_engine import Places, Share, run_ray
 
-        folders = (data.data_directory(options.data_dir), options.results, options.work_dir)
-        places = Places(*(str(Path(folder).resolve()) for folder in folders))
-        share = Share(options.cpus_per_run, options.gpus_per_run)
-        outcomes = run_ray(configs, networks(), places, options.address, share)
+def check_networks(names):
+    """Raises InputError, with those that there are, for an architecture that is not: before hours go into other runs."""
+    from echo_tf.errors import InputError, nearest
+
+    known = sorted(path.stem for path in (ROOT / "models").glob("[a-z]*.py"))
+    for name in names:
+        if name not in known:
+            raise InputError(f"setting 'network' must be one of {', '.join(known)}, got {name!r}{nearest(name, known)}.")
+
+
+def networks_in(runs):
+    """The names of the architectures that runs, or the models that they measure, have."""
+    return {settings.subject.network for settings in runs if hasattr(settings.subject, "network")}
+
+
+def results_of(options, settings=None, study=None):
+    """Where the records of a run, or of the runs of a study, stand.
+
+    The repository's results/ holds what its own studies ask for, in any preset but `smoke`. All other runs, with settings,
+    data or studies of one's own, go to results/own/, which is not in git. --results overrides both.
+    """
+    from echo_tf.runs.studies import NO_RESULTS
+
+    if options.results:
+        return Path(options.results)
+    of_a_paper = study is not None and study.file == CONFIGS / f"{study.study}.yaml" and "/" in study.study
+    preset = settings.preset if settings is not None else options.preset
+    return RESULTS if of_a_paper and preset not in NO_RESULTS else OWN_RESULTS
+
+
+def tools_of(options, results):
+    """What runs are given; see `echo_tf.runs.place.Tools`."""
+    from echo_tf import data
+    from echo_tf.runs.place import Tools
+
+    directory = data.data_directory(options.data_dir)
+    also = () if options.results else tuple(folder for folder in (RESULTS, OWN_RESULTS) if folder != results)
+    verbose = 1 if sys.stdout.isatty() else 2
+    return Tools(network_of, lambda name: data.load_once(name, directory), results, options.work_dir, also, verbose)
+
+
+def run_one(settings, tools, again=False):
+    """Does one run, or says that it is done. Returns its `Result`."""
+    from echo_tf.runs import kind_of
+    from echo_tf.runs.place import find
+
+    existed = find(settings, tools.results) is not None
+    if not existed or again:
+        import_keras()
+        from echo_tf.runs.runner import run
+
+        result, existed = run(settings, tools, again=again)
     else:
-        outcomes = studies.run_local(configs, options.results, lambda config: run_one(config, options))
-    return studies.conclude(outcomes)
+        result = find(settings, tools.results)
+    line = f"{'there already: ' if existed else ''}{result.path}: {kind_of.line(result.record)}"
+    print(line, file=sys.stdout if result.finished else sys.stderr, flush=True)
+    return result
+
+
+def run_all(runs, options, tools):
+    """Does the runs of a study with the engine that was asked for, and returns the exit status."""
+    from echo_tf.runs import local_engine
+
+    check_networks(networks_in(runs))
+    if options.engine == "ray":
+        import_keras()
+        from echo_tf import data
+        from echo_tf.runs.ray_engine import Share, run_ray
+
+        networks = {name: network_of(name) for name in networks_in(runs)}
+        directory = str(data.data_directory(options.data_dir).resolve())
+        share = Share(options.cpus_per_run, options.gpus_per_run)
+        outcomes = run_ray(runs, networks, directory, tools, options.address, share)
+    else:
+        outcomes = local_engine.run_local(runs, tools, lambda settings: run_one(settings, tools, options.again))
+    return local_engine.conclude(outcomes)
+
+
+def command_train(options):
+    from echo_tf.runs.studies import read_study, resolve
+
+    study = read_study(options.config, CONFIGS)
+    overrides = options.settings + (["deterministic=true"] if options.deterministic else [])
+    settings = resolve(study, options.preset, overrides)
+    tools = tools_of(options, results_of(options, settings, study))
+    check_networks(networks_in([settings]))
+    return 0 if run_one(settings, tools, options.again).finished else 1
 
 
 def command_study(options):
-    from echo_tf import studies
-    from echo_tf.config import read_study
+    from echo_tf.errors import InputError, nearest
+    from echo_tf.runs.studies import expand, pick, read_study
+    from echo_tf.runs.survey import listing
 
-    study = read_study(options.study, ROOT / "configs")
-    configs = studies.expand(study, options.preset, options.only)
+    study = read_study(options.study, CONFIGS)
+    options.preset = study.choose_preset(options.preset)
+    runs = expand(study, options.preset, options.only)
+    tools = tools_of(options, results_of(options, study=study))
     if options.list:
-        print(studies.listing(configs, options.results, options.work_dir))
+        print(listing(runs, tools))
         return 0
     if options.index is not None:
-        configs = [studies.pick(configs, options.index)]
-    return run_all(configs, options)
+        runs = [pick(runs, options.index)]
+    if options.run is not None:
+        paths = [str(settings.run_path) for settings in runs]
+        if options.run not in paths:
+            raise InputError(f"{study.study} has no run {options.run!r}{nearest(options.run, paths)}; see them with --list.")
+        runs = [runs[paths.index(options.run)]]
+    return run_all(runs, options, tools)
 
 
 def command_reproduce(options):
-    from echo_tf import figures, studies, tables
-    from echo_tf.config import read_study
+    from echo_tf import figures, tables
+    from echo_tf.runs import records
+    from echo_tf.runs.studies import expand, read_study
 
-    found = [read_study(name, ROOT / "configs") for name in study_names(options.names)]
-    plans = [(study, studies.expand(study, options.preset)) for study in found]  # all, before hours go into the first
-    # what measures most goes first: its trainings then serve the other studies too
-    plans.sort(key=lambda plan: max((config.analysis, config.likelihood_samples) for config in plan[1]), reverse=True)
-    statuses = []
-    for study, configs in plans:
+    found = [read_study(name, CONFIGS) for name in study_names(options.names)]
+    plans = []  # all, before hours go into the first
+    for study in found:
+        plans.append((study, study.choose_preset(options.preset), expand(study, options.preset)))
+    asked, statuses = options.preset, [0]
+    for study, preset, runs in sorted(plans, key=lambda plan: plan[0].of is not None):  # what is measured comes first
         print(f"{study.study}: {study.description}", flush=True)
-        statuses.append(run_all(configs, options))
-        if any(state.word == "finished" for state in studies.survey(configs, options.results, options.work_dir)):
-            print(tables.write(options.results, study.study, published_file(study)))
-            for path in figures.write(options.results, study.study):
+        options.preset = preset
+        tools = tools_of(options, results_of(options, study=study))
+        statuses += [do_needed(runs, options, tools), *([run_all(runs, options, tools)] if runs else [])]
+        options.preset = asked
+        every = records.read_all(tools.results)
+        if not runs or any(result.finished for result in every if result.settings.study == study.study):
+            for text in tables.write(tools.results, study.study, every, study, RESULTS / "published"):
+                print(text)
+            for path in draw(figures, tools.results, study.study, every, study):
                 print("figure:", path)
-    if any(study.study.startswith("echo/") for study in found):
-        print("figure:", *figures.write(options.results, figures.NOISE))  # Figure 1 needs no runs
     return 1 if 1 in statuses else max(statuses)
+
+
+def do_needed(runs, options, tools):
+    """Does the runs that others need and that have no record or, where a measurement is to be made, no model any more."""
+    from echo_tf.runs import kind_of
+    from echo_tf.runs.place import find, find_anywhere, model_path
+    from echo_tf.runs.runner import missing
+
+    status = 0
+    todo = [settings for settings in runs if find(settings, tools.results) is None]
+    needed = list(dict.fromkeys(other for settings in todo for other in missing(settings, tools)))
+    if needed:
+        status = run_all(needed, options, tools)
+    for other in dict.fromkeys(other for settings in todo for other in kind_of.needs(settings)):
+        result = find_anywhere(other, tools)
+        if (
+            result is not None
+            and result.finished
+            and model_path(result, tools.work) is None
+            and "analysis" not in result.record
+        ):
+            print(f"{other.run_path} has a record, but its model is gone: it is trained again, its record stays", flush=True)
+            run_one(other, tools, again=True)
+    return status
 
 
 def study_names(names):
     """The studies by these names, and all studies of a paper (a folder of configs/); no names: of every paper."""
-    folder, found = ROOT / "configs", []
-    for name in names or sorted(path.name for path in folder.iterdir() if path.is_dir()):
-        place = (folder / name).resolve()
-        within = folder in place.parents and place.is_dir()  # "." and ".." are no papers
+    found = []
+    for name in names or sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()):
+        place = (CONFIGS / name).resolve()
+        within = CONFIGS in place.parents and place.is_dir()  # "." and ".." are no papers
         files = sorted(place.rglob("*.yaml")) if within else []
         found += [str(path) for path in files] or [name]
     return found
 
 
-def command_train(options):
-    from echo_tf.config import read_study, resolve
+def results_asked_for(options):
+    """The results folders that tables and figures are made of: the repository's, and one's own where there is one."""
+    if options.results:
+        return [Path(options.results)]
+    return [RESULTS, *([OWN_RESULTS] if (OWN_RESULTS / "runs").is_dir() else [])]
 
-    overrides = options.settings + (["deterministic=true"] if options.deterministic else [])
-    config = resolve(read_study(options.config, ROOT / "configs"), options.preset, overrides)
-    return 0 if run_one(config, options)["status"] == "finished" else 1
+
+def each_study(options):
+    """Yields (results folder, name, its records, its `Study` or None) of the studies asked for, or of all with runs."""
+    from echo_tf.errors import InputError
+    from echo_tf.runs import records
+    from echo_tf.runs.studies import read_study
+
+    known = {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in sorted(CONFIGS.rglob("*.yaml"))}
+    found = [(folder, records.read_all(folder)) for folder in results_asked_for(options)]
+    wanted = options.study or sorted({name for _, every in found for name in records.study_names(every)})
+    if not wanted:
+        raise InputError(f"no records in {found[0][0]}/runs: train something first.")
+    for name in wanted:
+        study = read_study(known[name]) if name in known else None
+        has = [(folder, every) for folder, every in found if name in records.study_names(every)]
+        for folder, every in has or found[:1]:
+            yield folder, name, every, study
 
 
 def command_tables(options):
-    from echo_tf import tables
-    from echo_tf.config import read_study
-    from echo_tf.errors import InputError
+    from echo_tf import documents, tables
 
-    names = options.study or tables.study_names(options.results)
-    if not names:
-        raise InputError(f"no records in {options.results}/runs: train something first.")
-    for name in names:
-        path = ROOT / "configs" / f"{name}.yaml"
-        print(tables.write(options.results, name, published_file(read_study(path)) if path.is_file() else None))
+    for folder, name, every, study in each_study(options):
+        for text in tables.write(folder, name, every, study, RESULTS / "published"):
+            print(text)
+    if not options.results and not options.study:
+        for path in documents.refresh(ROOT):
+            print("tables renewed in", path)
     return 0
 
 
 def command_figures(options):
-    from echo_tf import figures, tables
+    from echo_tf import figures
+    from echo_tf.runs.studies import read_study
 
-    for study in options.study or [*tables.study_names(options.results), figures.NOISE]:
-        for path in figures.write(options.results, study):
+    for folder, name, every, study in each_study(options):
+        for path in draw(figures, folder, name, every, study):
             print(path, flush=True)
+    if not options.study:
+        for path in sorted(CONFIGS.rglob("*.yaml")):
+            study = read_study(path, CONFIGS)
+            if not study.base and not study.axes:  # a figure that needs no runs
+                for drawn in draw(figures, results_asked_for(options)[0], study.study, [], study):
+                    print(drawn, flush=True)
     return 0
 
 
-def published_file(study):
-    """The file of published numbers that a `Study` names, or None."""
-    return study.published and ROOT / "results" / "published" / study.published
+def draw(figures, folder, name, every, study):
+    if study is not None and not study.base and not study.axes:
+        import_keras()  # what is not made from records is made by the library
+    return figures.write(folder, name, every, study)
 
 
 def command_data(options):
     from echo_tf.data import commands
 
+    if options.action != "list":
+        import_keras()  # TFDS brings TensorFlow, whose start-up messages are kept out of sight so
     return commands.main(options)
 
 
 def command_bench(options):
+    import_keras()
     from echo_tf import bench
 
-    return bench.main(networks()["alemi2018"], options.only)
-
-
-def parser():
-    top = argparse.ArgumentParser(
-        prog="run.py",
-        description="Rate-distortion in learned representations. Without a command: the quickstart, Echo and VAE at three "
-        "values of beta on scikit-learn's digits, a few minutes on two cores.",
-        epilog="Exit status: 0 done, 1 failed, 2 bad input, 75 interrupted (run again to continue).",
-    )
-    places = argparse.ArgumentParser(add_help=False)
-    for p, default in (
-        (top, {"data_dir": None, "results": str(ROOT / "results"), "work_dir": str(ROOT / "work")}),
-        (places, {}),
-    ):
-        p.add_argument(
-            "--data-dir",
-            default=default.get("data_dir", argparse.SUPPRESS),
-            help="where datasets are (default: ECHO_TF_DATA, else that of TFDS)",
-        )
-        p.add_argument(
-            "--results", default=default.get("results", argparse.SUPPRESS), help="where records, tables and figures go"
-        )
-        p.add_argument(
-            "--work-dir",
-            default=default.get("work_dir", argparse.SUPPRESS),
-            help="where checkpoints, logs and trained models go",
-        )
-    top.set_defaults(command=command_reproduce, names=["quickstart"], preset=None, engine="local")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND")
-
-    def add(name, command, summary):
-        sub = commands.add_parser(name, parents=[places], help=summary, description=summary)
-        sub.set_defaults(command=command)
-        return sub
-
-    train = add(
-        "train", command_train, "train, evaluate and record one run of a configuration; continues, or skips what is done"
-    )
-    train.add_argument("config", help="a YAML file, or its name below configs/ (echo/table1)")
-    train.add_argument("settings", nargs="*", metavar="key=value", help="settings that replace the configuration's")
-    train.add_argument("--preset", help="scale of the run: paper, short, quick or smoke (default: paper)")
-    train.add_argument("--deterministic", action="store_true", help="bit-equal results when repeated or resumed on a CPU")
-    add_study_commands(add)
-    tables = add("tables", command_tables, "rebuild the tables from results/ alone")
-    tables.add_argument("study", nargs="*", help="studies (default: all that have records)")
-    figures = add("figures", command_figures, "rebuild the figures from results/ alone")
-    figures.add_argument(
-        "study",
-        nargs="*",
-        help="studies, or echo/noise for Figure 1, which needs none (default: all that have records, and it)",
-    )
-    add_data_commands(add, places)
-    bench = add("bench", command_bench, "measure speed: ratios taken in one run")
-    bench.add_argument("only", nargs="*", metavar="PART", help="parts to measure (default: all)")
-    return top
-
-
-def add_data_commands(add, places):
-    data = add("data", command_data, "list, verify, import or fetch datasets")
-    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", parents=[places], help="what is there")
-    verify = actions.add_parser("verify", parents=[places], help="load with all checks")
-    verify.add_argument("names", nargs="*", metavar="NAME")
-    importing = actions.add_parser("import", parents=[places], help="write images from files as a TFDS dataset")
-    importing.add_argument("name", metavar="NAME")
-    importing.add_argument("files", nargs="+", metavar="FILE", help="npz, amat, mat or idx.gz")
-    fetch = actions.add_parser("fetch", parents=[places], help="download with TFDS: the only command that uses the network")
-    fetch.add_argument("name", metavar="NAME")
-
-
-def add_study_commands(add):
-    study = add("study", command_study, "all runs of a study, a list of them, or one by its index; skips what is done")
-    study.add_argument("study", help="a YAML file, or its name below configs/ (echo/rd_curves)")
-    study.add_argument("--list", action="store_true", help="list the runs: index, state, path, time left; run nothing")
-    study.add_argument("--index", type=int, metavar="I", help="only the run with this index in the list")
-    study.add_argument("--only", nargs="+", action="extend", default=[], metavar="AXIS=VALUE[,VALUE]", help="only these runs")
-    reproduce = add("reproduce", command_reproduce, "what is missing of a study or of a whole paper, its tables and figures")
-    reproduce.add_argument("names", nargs="*", metavar="STUDY|PAPER", help="echo/table1, echo, ... (default: every paper)")
-    for sub in (study, reproduce):
-        sub.add_argument("--preset", help="scale of the runs: paper, short, quick or smoke (default: paper)")
-        sub.add_argument("--engine", choices=("local", "ray"), default="local", help="one after another here, or a Ray cluster")
-        sub.add_argument("--address", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)")
-        sub.add_argument("--cpus-per-run", type=float, default=1, metavar="N", help="cores of a run on Ray (default: 1)")
-        sub.add_argument(
-            "--gpus-per-run", type=float, default=0, metavar="N", help="GPUs of a run on Ray, as 0.25 (default: 0)"
-        )
+    return bench.main(network_of("alemi2018"), options.only)
 
 
 def parse(arguments):
     """The options, with key=value settings accepted before and after the flags (argparse alone takes one place)."""
-    top = parser()
+    from echo_tf.command_line import parser
+
+    commands = {
+        "train": command_train,
+        "study": command_study,
+        "reproduce": command_reproduce,
+        "tables": command_tables,
+        "figures": command_figures,
+        "data": command_data,
+        "bench": command_bench,
+    }
+    top = parser(commands, ROOT / "work", QUICKSTART)
     options, rest = top.parse_known_args(arguments)
     strange = [word for word in rest if "=" not in word or word.startswith("-")]
     if rest and (strange or not hasattr(options, "settings")):
@@ -258,21 +309,35 @@ def parse(arguments):
     return options
 
 
-def import_quietly():
-    """Imports Keras and finds its devices with TensorFlow's start-up messages, which bypass Python, kept out of sight.
+def import_keras():
+    """Imports Keras and every layer, with TensorFlow's start-up messages, which bypass Python, kept out of sight.
 
     So is its alarm at functions that are traced often: every run of a study has its own.
+
+    Raises:
+        InputError: if Keras does not start.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" in sys.modules:
+        return
+    from echo_tf.errors import InputError
+
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by itself on processors without AVX-512, where it halves a step
     logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     sys.stderr.flush()
     shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
+        import echo_tf
         from echo_tf.guards import on_tensorflow_cpu
 
+        echo_tf.load_all()
         on_tensorflow_cpu()
+    except (ImportError, ValueError) as error:  # not installed, or a backend that Keras does not know
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        raise InputError(
+            f"Keras does not start with the backend {backend!r} ({' '.join(str(error).split())}): install what is missing "
+            "(pip install -e .), or set KERAS_BACKEND to tensorflow or jax."
+        ) from error
     finally:
         os.dup2(shown, 2)
         os.close(shown)
@@ -280,26 +345,20 @@ def import_quietly():
 
 
 def main(arguments=None):
-    options = parse(arguments)
     try:
-        import_quietly()
-    except (ImportError, ValueError) as error:  # not installed, or a backend that Keras does not know
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        print(
-            f"run.py: Keras does not start with the backend {backend!r} ({error}): install what is missing (pip install -e .), "
-            "or set KERAS_BACKEND to tensorflow or jax.",
-            file=sys.stderr,
-        )
+        options = parse(arguments)
+    except ImportError as error:  # the venv was forgotten, most likely
+        print(f"run.py: {error}: install what is missing (pip install -e .).", file=sys.stderr)
         return 2
     from echo_tf.errors import InputError, Interrupted
 
     try:
         return options.command(options)
-    except InputError as error:
-        print(f"run.py: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:  # a disk that is full or read-only, wherever it was met, is the user's to mend too
+        print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except OSError as error:  # a disk that is full or read-only, wherever it was met
-        print(f"run.py: {error}", file=sys.stderr)
+    except ImportError as error:
+        print(f"run.py: {error}: install what is missing (pip install -e .).", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt) as error:
         print(f"run.py: interrupted: {str(error) or 'run again to continue'}", file=sys.stderr)

@@ -1,10 +1,15 @@
 """Installs the library echo_tf; the commands (run.py), networks (models/) and studies (configs/) stay in the clone."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+VERSION = re.search(r'^__version__ = "(.*)"$', Path(__file__).with_name("echo_tf").joinpath("__init__.py").read_text(), re.M)[1]
 
 setup(
     name="echo_tf",
-    version="0.1.0",
+    version=VERSION,
     description="Rate-distortion in learned representations: Echo noise and its comparison methods for Keras 3",
     license="MIT",
     python_requires=">=3.10,<3.13",
@@ -25,6 +30,8 @@ setup(
         "scikit-learn>=1.5",
         "pydantic>=2.7",
         "PyYAML>=6",
+        "h5py>=3.10",
+        "pillow>=10",
         "filelock>=3.13",
         "tqdm>=4.66",
     ],

@@ -3,57 +3,53 @@
 Rates and distortions are nats per example throughout.
 """
 
+import importlib
 import os
 import sys
 
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors, and not which processor and which libraries there are
 
-from echo_tf.autoencoder import RateDistortionAutoencoder
-from echo_tf.bias import Bias
-from echo_tf.channels import FlowSample, GaussianSample
-from echo_tf.distortions import Bernoulli, CallableDistortion, Distortion, Gaussian, SquaredError
-from echo_tf.echo_sample import EchoSample
-from echo_tf.flows import AutoregressiveFlow
-from echo_tf.guards import at_least_float32
-from echo_tf.heads import half, tanh16
-from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
-from echo_tf.methods import METHODS, make_method
-from echo_tf.noise import echo_noise, exact_clip
-from echo_tf.optimizers import FusedAdam
-from echo_tf.penalties import MaximumMeanDiscrepancy
-from echo_tf.point_convolutions import ConvFromPoint, ConvToPoint
-from echo_tf.pools import adapt
-from echo_tf.schedules import BetaWarmup
+__version__ = "0.2.0"
 
-__version__ = "0.1.0"
+_HOMES = {
+    "autoencoder": ["RateDistortionAutoencoder"],
+    "bias": ["Bias"],
+    "channels": ["FlowSample", "GaussianSample"],
+    "distortions": ["Bernoulli", "CallableDistortion", "Distortion", "Gaussian", "SquaredError"],
+    "echo_sample": ["EchoSample"],
+    "flows": ["AutoregressiveFlow"],
+    "guards": ["at_least_float32"],
+    "heads": ["half", "tanh16"],
+    "marginals": ["FlowMarginal", "StandardNormal", "VampPrior"],
+    "methods": ["METHODS", "make_method"],
+    "noise": ["echo_noise", "exact_clip"],
+    "optimizers": ["FusedAdam"],
+    "penalties": ["MaximumMeanDiscrepancy"],
+    "point_convolutions": ["ConvFromPoint", "ConvToPoint"],
+    "pools": ["adapt"],
+    "schedules": ["BetaWarmup"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "METHODS",
-    "AutoregressiveFlow",
-    "Bernoulli",
-    "BetaWarmup",
-    "Bias",
-    "CallableDistortion",
-    "ConvFromPoint",
-    "ConvToPoint",
-    "Distortion",
-    "EchoSample",
-    "FlowMarginal",
-    "FlowSample",
-    "FusedAdam",
-    "Gaussian",
-    "GaussianSample",
-    "MaximumMeanDiscrepancy",
-    "RateDistortionAutoencoder",
-    "SquaredError",
-    "StandardNormal",
-    "VampPrior",
-    "adapt",
-    "at_least_float32",
-    "echo_noise",
-    "exact_clip",
-    "half",
-    "make_method",
-    "tanh16",
-]
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
+
+
+def load_all():
+    """Imports every public layer, so that Keras knows them all by name when it loads a model."""
+    for module in _HOMES:
+        importlib.import_module(f"{__name__}.{module}")
+
+
+if os.environ.get("ECHO_TF_LAZY") != "1":  # run.py sets it: commands that need no tensors do not wait for Keras
+    load_all()

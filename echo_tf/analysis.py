@@ -4,26 +4,19 @@ The channel is z_j = f_j(x) + s_j(x) noise_j. All is drawn from the encodings f,
 noise is made of each other, so no draw passes through the network (but log p(x|z), which needs the decoder).
 """
 
-import io
-
 import numpy as np
 import tqdm
 
 from echo_tf.echo_sample import EchoSample
 from echo_tf.errors import InputError
-from echo_tf.files import write_atomically
-from echo_tf.gaussianity import binned_density, covariance_of, gaussianity_of, total_correlation
+from echo_tf.gaussianity import binned_density, covariance_of, dimensions_shown, gaussianity_of, total_correlation
 from echo_tf.noise import draw_donors, echo_noise
 
-ENDING = ".analysis.npz"  # of the file beside a run's record
 MOST_IMAGES = 10_000  # of more test images a random choice
 NOISE_BATCHES = 2_000  # batches of noise for the total correlation: 200,000 draws at batch size 100
 GROUPS = 20  # groups of batches for its standard error
 SAMPLES_PER_IMAGE = 2_000  # codes an image in the marginals (appendix D.2)
 LIKELIHOOD_SAMPLES = 10  # codes an image in log p(x|z)
-OLD_NAME = "pointwise_information_nats"  # of the pointwise rate, in stored analyses
-HIGHEST, LOW, LOWEST = 9, 3, 1  # dimensions shown in Figure 6, by rate
-IN_USE = 0.01  # nats above its floor from which a dimension counts as used
 SMALL_SAMPLE = 200  # codes of the second, weaker Anderson-Darling test
 BINS, HALF_WIDTH = 4096, 10.0  # of a histogram, in standard deviations either side of the mean; codes beyond go to its ends
 GRID, GRID_HALF_WIDTH = 241, 4.5  # points of a stored density, and their range in standard deviations
@@ -98,38 +91,6 @@ def key_numbers(found):
             "rejected_small": int((found["anderson_darling_statistic_small"] > found["anderson_darling_critical_small"]).sum()),
         },
     }
-
-
-def write(path, found):
-    """Stores the arrays of an analysis, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **found)
-    write_atomically(path, buffer.getvalue())
-
-
-def read(path):
-    """The arrays of a stored analysis. Raises InputError if the file is not one."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-        if OLD_NAME in found:
-            found["pointwise_rate_nats"] = found.pop(OLD_NAME)
-        found["density"], found["pointwise_rate_nats"], found["anderson_darling_statistic"]
-    except Exception as error:  # a damaged archive fails in many ways (zipfile, zlib, OSError, ValueError, KeyError)
-        raise InputError(f"{path} is not an analysis ({error}): remove it with its record and run again.") from error
-    return found
-
-
-def dimensions_shown(rates, floor):
-    """The thirteen dimensions of Figure 6, by falling rate: the nine highest, three low ones and the lowest.
-
-    The three are the lowest that are in use, above the channel's floor of a dimension, where there are three.
-    """
-    order = np.argsort(-np.asarray(rates), kind="stable")
-    between = order[HIGHEST:-LOWEST]
-    used = between[np.asarray(rates)[between] > floor + IN_USE]
-    low = used[-LOW:] if len(used) >= LOW else between[:LOW]
-    return order if len(order) <= HIGHEST + LOW + LOWEST else np.concatenate([order[:HIGHEST], low, order[-LOWEST:]])
 
 
 def _encodings(model, x, batch_size):

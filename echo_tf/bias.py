@@ -24,7 +24,10 @@ class Bias(keras.layers.Layer):
 
     Example:
 
+    >>> x = keras.Input((28, 28, 1))
     >>> h = Bias("relu")(keras.layers.Conv2D(32, 5, use_bias=False)(x))
+    >>> h.shape
+    (None, 24, 24, 32)
     """
 
     def __init__(self, activation=None, dtype=None, **kwargs):

@@ -74,13 +74,19 @@ class EchoSample(keras.layers.Layer):
 
     Example:
 
+    >>> loc, log_sigmoid = keras.random.uniform((100, 8), -1, 1), keras.ops.full((100, 8), -1.0)
     >>> channel = EchoSample(num_terms=99, standardize=True)
-    >>> z = channel([loc, log_sigmoid], training=True)
-    >>> loss = distortion + beta * channel.rate([loc, log_sigmoid])
+    >>> channel([loc, log_sigmoid], training=True).shape
+    TensorShape([100, 8])
+    >>> rate = channel.rate([loc, log_sigmoid])  # nats, for loss = distortion + beta * rate
+    >>> print(f"{float(rate[0]):.3f}, at least {channel.rate_floor:.3f}")
+    9.434, at least 1.434
 
     or, in a functional model:
 
-    >>> z = EchoSample(num_terms=99, standardize=True, beta=0.5)([loc, log_sigmoid])
+    >>> x = keras.Input((20,))
+    >>> heads = keras.layers.Dense(8, tanh16)(x), keras.layers.Dense(8, "log_sigmoid")(x)
+    >>> z = EchoSample(num_terms=99, standardize=True, beta=0.5)(list(heads))
     """
 
     head_activations = (tanh16, keras.activations.log_sigmoid)

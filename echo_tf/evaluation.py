@@ -1,15 +1,22 @@
 """Test metrics of a trained autoencoder."""
 
+import re
+
 import keras
 import numpy as np
 import tqdm
 from keras import ops
 
-METRICS = ("rate_nats", "distortion_nats", "neg_elbo_nats")
+
+def unit_of(model):
+    """The unit of a model's distortion, as it stands in the names of columns: "nats", "sse" (sum of squared errors), ..."""
+    return {"squared error": "sse"}.get(model.measure_of_distortion.unit) or re.sub(
+        r"\W+", "_", model.measure_of_distortion.unit
+    )
 
 
 def evaluate(model, x, num_samples=1, batch_size=100, check=lambda: None, progress=True):
-    """Rate, distortion and -ELBO over all of x, in nats per example.
+    """Rate (nats), distortion (in its unit) and, with a likelihood, -ELBO (nats), per example over all of x.
 
     Args:
         model: a `RateDistortionAutoencoder`.
@@ -20,7 +27,8 @@ def evaluate(model, x, num_samples=1, batch_size=100, check=lambda: None, progre
         progress: whether to show a progress bar.
 
     Returns:
-        {metric: {"mean": ..., "standard_error": ...}}, the standard error over images.
+        {"rate_nats": {"mean": ..., "standard_error": ...}, "distortion_nats": ..., "neg_elbo_nats": ...}, the standard error
+        over images (NaN for a single one).
     """
     rate = distortion = 0.0
     with tqdm.tqdm(total=num_samples * len(x), desc="test", unit="image", disable=not progress, leave=False) as bar:
@@ -33,11 +41,15 @@ def evaluate(model, x, num_samples=1, batch_size=100, check=lambda: None, progre
             terms = model.measure(x, ["rate", "distortion"], batch_size, on_batch)
             rate = rate + terms["rate"].astype(np.float64) / num_samples
             distortion = distortion + terms["distortion"].astype(np.float64) / num_samples
-    values = dict(zip(METRICS, (rate, distortion, rate + distortion)))
-    return {
-        name: {"mean": float(value.mean()), "standard_error": float(value.std(ddof=1) / np.sqrt(len(value)))}
-        for name, value in values.items()
-    }
+    values = {"rate_nats": rate, f"distortion_{unit_of(model)}": distortion}
+    if model.measure_of_distortion.is_likelihood:
+        values["neg_elbo_nats"] = rate + distortion
+    return {name: _mean(value) for name, value in values.items()}
+
+
+def _mean(values):
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return {"mean": float(values.mean()), "standard_error": float(error)}
 
 
 class _LogWeights(keras.Model):
@@ -84,8 +96,4 @@ def log_likelihood(model, x, num_samples, batch_size=100, check=lambda: None, pr
             found.append(np.logaddexp.reduce(log_weights, axis=0) - np.log(num_samples))
             bar.update(len(rows))
     bound = -np.concatenate(found)
-    error = float(bound.std(ddof=1) / np.sqrt(len(bound)))
-    return {
-        "neg_log_likelihood_nats": {"mean": float(bound.mean()), "standard_error": error},
-        "samples_per_image": num_samples,
-    }
+    return {"neg_log_likelihood_nats": _mean(bound), "samples_per_image": num_samples}

@@ -2,10 +2,15 @@
 
 import hashlib
 import os
+import re
+import socket
 import tempfile
+import time
 from pathlib import Path
 
 from echo_tf.errors import InputError
+
+OLD = 86_400  # seconds after which a temporary file is nobody's
 
 
 def write_atomically(path, content):
@@ -19,7 +24,7 @@ def write_atomically(path, content):
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=_mark(), delete=False) as file:
             temporary = Path(file.name)
             file.write(data)
             file.flush()
@@ -31,6 +36,41 @@ def write_atomically(path, content):
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror or error}. Make room or give another folder.") from error
+
+
+def sweep(folder):
+    """Removes the temporary files that processes which were killed have left in a folder.
+
+    They are those of this machine whose process is gone, and any that is older than a day.
+    """
+    for path in Path(folder).glob(".*.part"):
+        found = re.fullmatch(r".*\.(\d+)@(.*)\.part", path.name)
+        if found is None:
+            continue
+        try:
+            if path.stat().st_mtime < time.time() - OLD or (found[2] == _machine() and not _alive(int(found[1]))):
+                path.unlink()
+        except OSError:  # somebody else was quicker
+            continue
+
+
+def _mark():
+    """The end of a temporary file's name, which says whose it is."""
+    return f".{os.getpid()}@{_machine()}.part"
+
+
+def _machine():
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
+
+
+def _alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_writable(folder):

@@ -5,6 +5,9 @@ import warnings
 import numpy as np
 from scipy import stats
 
+HIGHEST, LOW, LOWEST = 9, 3, 1  # dimensions shown in Figure 6, by rate
+IN_USE = 0.01  # nats above its floor from which a dimension counts as used
+
 
 def covariance_of(moments):
     """The covariance, from the summed outer products of (1, x), shape (d + 1, d + 1)."""
@@ -17,6 +20,9 @@ def total_correlation(covariance):
 
     For other laws this is the second-order approximation. The formula printed in appendix C, -log |diag^-1 Sigma|,
     has no 1/2 and is twice this. Dimensions that do not vary are left out: they depend on nothing.
+
+    >>> print(f"{total_correlation(np.array([[1.0, 0.5], [0.5, 1.0]])):.4f}")  # -1/2 log(1 - 0.5^2)
+    0.1438
     """
     variance = np.diag(covariance)
     varies = variance > 0
@@ -75,3 +81,15 @@ def gaussianity_of(codes, small):
         "anderson_darling_samples_small": np.array(len(parts)),
         "anderson_darling_rejected_small_fraction": (each[..., 0] > each[..., 1]).mean(axis=0),
     }
+
+
+def dimensions_shown(rates, floor):
+    """The thirteen dimensions of Figure 6, by falling rate: the nine highest, three low ones and the lowest.
+
+    The three are the lowest that are in use, above the channel's floor of a dimension, where there are three.
+    """
+    order = np.argsort(-np.asarray(rates), kind="stable")
+    between = order[HIGHEST:-LOWEST]
+    used = between[np.asarray(rates)[between] > floor + IN_USE]
+    low = used[-LOW:] if len(used) >= LOW else between[:LOW]
+    return order if len(order) <= HIGHEST + LOW + LOWEST else np.concatenate([order[:HIGHEST], low, order[-LOWEST:]])

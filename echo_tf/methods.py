@@ -5,17 +5,14 @@ A method is a choice of channel, marginal and penalty around one pair of network
 
 from typing import NamedTuple
 
-from echo_tf.autoencoder import RateDistortionAutoencoder
-from echo_tf.channels import FlowSample, GaussianSample
-from echo_tf.echo_sample import EchoSample
-from echo_tf.marginals import FlowMarginal, StandardNormal, VampPrior
-from echo_tf.penalties import MaximumMeanDiscrepancy
+import echo_tf
 
 
 class Part(NamedTuple):
-    """A layer of a composition: its class, and the settings that it takes with the names of its arguments."""
+    """A layer of a composition: its class by its name in `echo_tf`, as this table is also read where there is no Keras; and
+    the settings that it takes with the names of its arguments."""
 
-    layer: type
+    layer: str
     arguments: dict
 
     def make(self, settings, place):
@@ -23,7 +20,7 @@ class Part(NamedTuple):
         given = {argument: settings[name] for name, argument in self.arguments.items() if name in settings}
         if given.get("seed") is not None:
             given["seed"] += place * SEED_STRIDE
-        return self.layer(**given)
+        return getattr(echo_tf, self.layer)(**given)
 
 
 SEED_STRIDE = 1_000_003
@@ -37,13 +34,13 @@ FLOW_SETTINGS = {
 }
 VAMP_SETTINGS = {"pseudo_inputs": "num_pseudo_inputs", "vamp_density": "density", "vamp_start": "start"}
 
-ECHO = Part(EchoSample, {**SEED, **{name: name for name in ECHO_SETTINGS}})
-GAUSSIAN = Part(GaussianSample, SEED)
-IAF = Part(FlowSample, {**SEED, **FLOW_SETTINGS})
-NORMAL = Part(StandardNormal, SEED)
-MAF = Part(FlowMarginal, {**SEED, **FLOW_SETTINGS})
-VAMP = Part(VampPrior, {**SEED, **VAMP_SETTINGS})
-MMD = Part(MaximumMeanDiscrepancy, {**SEED, "mmd_weight": "weight", "mmd_bandwidth": "bandwidth"})
+ECHO = Part("EchoSample", {**SEED, **{name: name for name in ECHO_SETTINGS}})
+GAUSSIAN = Part("GaussianSample", SEED)
+IAF = Part("FlowSample", {**SEED, **FLOW_SETTINGS})
+NORMAL = Part("StandardNormal", SEED)
+MAF = Part("FlowMarginal", {**SEED, **FLOW_SETTINGS})
+VAMP = Part("VampPrior", {**SEED, **VAMP_SETTINGS})
+MMD = Part("MaximumMeanDiscrepancy", {**SEED, "mmd_weight": "weight", "mmd_bandwidth": "bandwidth"})
 
 
 class Method(NamedTuple):
@@ -98,6 +95,13 @@ def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion=
 
     Raises:
         ValueError: for an unknown method, a setting that it does not take, or a flow on another backend than TensorFlow.
+
+    Example:
+
+    >>> from models import alemi2018
+    >>> model = make_method("echo", alemi2018.encoder, alemi2018.decoder, num_terms=99)
+    >>> model.count_params() == METHODS["echo"].parameters
+    True
     """
     if name not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}.")
@@ -106,7 +110,7 @@ def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion=
     if unknown:
         raise ValueError(f"{name} takes the settings {', '.join(method.settings)}, got {', '.join(unknown)}.")
     channel = method.channel.make(settings, 0)
-    return RateDistortionAutoencoder(
+    return echo_tf.RateDistortionAutoencoder(
         encoder_builder(latent_dim=latent_dim, head_activations=channel.head_activations),
         channel,
         decoder_builder(latent_dim=latent_dim),

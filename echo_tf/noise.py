@@ -58,6 +58,11 @@ def exact_clip(num_terms, max_magnitude=1.0, precision=MACHINE_PRECISION):
 
     Raises:
         ValueError: if an argument is out of range.
+
+    Example:
+
+    >>> print(f"{exact_clip(99):.6f} {exact_clip(64):.6f} {exact_clip(99, 10):.6f}")
+    0.835866 0.762203 0.817523
     """
     if num_terms != int(num_terms) or num_terms < 1:
         raise ValueError(f"num_terms must be an integer of 1 or more, got {num_terms!r}.")
@@ -127,6 +132,12 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
         ValueError: for shapes that differ, num_terms < 1, an unknown scheme, a batch of one, or
             (where values can be seen) a log_scale above 0. A graph compiled by XLA cannot raise: there a batch of
             one gets NaN.
+
+    Example: a scale of 1/2 and two donors give the first plus half of the second.
+
+    >>> noise = echo_noise([[1.0], [2.0], [4.0]], [[math.log(0.5)]] * 3, indices=[[1, 2], [2, 0], [0, 1]])
+    >>> keras.ops.convert_to_numpy(noise).ravel().tolist()
+    [4.0, 4.5, 2.0]
     """
     loc, log_scale = ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale)
     check_encodings(loc, log_scale)

@@ -1,6 +1,6 @@
 """Schedules: the learning rate's as functions of the epoch, and the warm-up of beta as a callback.
 
-Both of the learning rate keep the base rate over the first half of training and differ in the second (Echo paper, appendix E:
+Two of the learning rate keep the base rate over the first half of training and differ in the second (Echo paper, appendix E:
 200 epochs, 3e-4, "decaying linearly to 0 over the last 100").
 """
 
@@ -19,7 +19,12 @@ def released(epoch, epochs, base):
     return base * (1.0 - (epochs - epoch) / (epochs / 2))
 
 
-SCHEDULES = {"paper": paper, "released": released}
+def constant(epoch, epochs, base):
+    """`base` throughout."""
+    return base
+
+
+SCHEDULES = {"paper": paper, "released": released, "constant": constant}
 
 
 class BetaWarmup(keras.callbacks.Callback):

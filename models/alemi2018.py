@@ -18,6 +18,8 @@ from keras import layers
 
 from echo_tf import Bias, ConvFromPoint, ConvToPoint, at_least_float32
 
+MULTIPLE = 4  # of which height and width must be
+
 
 def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(28, 28, 1), width=1.0):
     """x (B, H, W, C) -> [loc, log_scale], both (B, latent_dim).

@@ -34,8 +34,8 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(2
     return keras.Model(x, heads, name="encoder")
 
 
-def decoder(latent_dim=32, image_shape=(28, 28, 1), width=1.0, output_kernel=None):
-    """z (B, latent_dim) -> logits (B, H, W, C). Args: as `encoder`; output_kernel has no meaning without convolutions."""
+def decoder(latent_dim=32, image_shape=(28, 28, 1), width=1.0):
+    """z (B, latent_dim) -> logits (B, H, W, C). Args: as `encoder`."""
     z = keras.Input((latent_dim,), name="z")
     h = layers.Dense(round(500 * width), activation="tanh")(z)
     logits = layers.Dense(math.prod(image_shape), dtype=at_least_float32())(h)

@@ -1,4 +1,3 @@
-import copy
 from functools import partial
 
 import keras
@@ -7,10 +6,12 @@ import pytest
 from scipy import stats
 
 import echo_tf
-from echo_tf import analysis, gaussianity, records, training
-from echo_tf.config import read_study, resolve
+from echo_tf import analysis, gaussianity
 from echo_tf.errors import InputError
-from tests.test_training import run
+from echo_tf.kinds import echo_analysis
+from echo_tf.runs import records
+from echo_tf.runs.runner import run as run_settings
+from tests.small_runs import run, tiny, tools
 
 MIXING = np.array([[0.5, 0.3, 0.1], [0.0, 0.4, 0.3], [0.0, 0.0, 0.5]])
 CLIP = echo_tf.exact_clip(99)  # given, as f is not bounded here
@@ -120,9 +121,9 @@ def test_rates_of_dimensions_are_minus_the_log_of_their_scales(found):
 
 def test_nine_highest_three_low_in_use_and_the_lowest_are_shown():
     rates = np.array([0.18, 0.18001, *np.linspace(0.3, 2, 14), 0.1795])
-    assert list(analysis.dimensions_shown(rates, 0.1795)) == [*range(15, 6, -1), 4, 3, 2, 16]
+    assert list(gaussianity.dimensions_shown(rates, 0.1795)) == [*range(15, 6, -1), 4, 3, 2, 16]
     few_used = np.array([0.18] * 5 + list(np.linspace(1, 2, 10)))
-    assert set(analysis.dimensions_shown(few_used, 0.18)) >= set(range(5, 15))
+    assert set(gaussianity.dimensions_shown(few_used, 0.18)) >= set(range(5, 15))
 
 
 def test_anderson_darling_accepts_a_gaussian_and_rejects_a_uniform():
@@ -167,17 +168,17 @@ def test_the_same_seed_gives_the_same_numbers(source):
 
 def test_storing_and_reading_is_exact_and_small_and_damage_is_refused(found, tmp_path):
     path = tmp_path / "a.analysis.npz"
-    analysis.write(path, found)
-    again = analysis.read(path)
+    records.write_arrays(path, found)
+    again = records.read_arrays(path)
     assert set(again) == set(found) and path.stat().st_size < 500_000
     for name, value in found.items():
         np.testing.assert_array_equal(again[name], value)
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(InputError, match="is not an analysis"):
-        analysis.read(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        records.read_arrays(path)
     np.savez(path, density=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="is not an analysis"):
-        analysis.read(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        records.read_arrays(path)
 
 
 @pytest.mark.parametrize("channel", [echo_tf.GaussianSample(), echo_tf.EchoSample()])
@@ -186,29 +187,43 @@ def test_models_without_a_given_echo_channel_are_refused(channel, source):
         analysis.analyse(linear_model(channel), source[:100])
 
 
-def test_a_run_with_analysis_stores_it_and_its_record_says_its_key_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(training.analysis, "analyse", partial(analysis.analyse, samples_per_image=2, noise_batches=20))
-    plain, _ = run(tmp_path, name="plain")
-    assert "analysis" not in plain
-    record, _ = run(tmp_path, analysis=True)
-    folder = tmp_path / "results/runs/tests/tiny/echo"
-    stored = analysis.read(folder / record["analysis"]["file"])
-    assert record["analysis"]["file"] == "beta1_seed0_none.analysis.npz"
-    correlation = records.read(folder / "beta1_seed0_none.json")["analysis"]["total_correlation"]
-    assert correlation["noise_nats"] == stored["total_correlation_noise_nats"]
-    assert record["test"]["metrics"] == plain["test"]["metrics"]  # it comes last and changes nothing
-    assert records.unpack_images(record["examples"]["samples"]).shape == (20, 8, 8, 1)
-    assert len(records.by_configuration(tmp_path / "results", "tests")) == 1
+@pytest.fixture
+def quick_analysis(monkeypatch):
+    monkeypatch.setattr(analysis, "analyse", partial(analysis.analyse, samples_per_image=2, noise_batches=20))
 
 
-def test_analysis_is_of_echo_on_test_batches_and_old_records_had_none(tmp_path):
-    study = read_study("echo/table1")
-    for words in (["method=vae"], ["method=echo", "eval_noise=pool"]):
-        with pytest.raises(InputError, match="'analysis' is of Echo"):
-            resolve(study, "smoke", [*words, "analysis=true"])
+def test_an_analysis_of_a_trained_model_stores_its_arrays_and_says_its_key_numbers(tmp_path, quick_analysis):
+    settings = echo_analysis.Settings(study="more", model=tiny())
+    with pytest.raises(InputError, match="needs the run tests/tiny/echo/beta1_seed0_none first"):
+        run_settings(settings, tools(tmp_path))
     run(tmp_path)
-    path = next((tmp_path / "results").rglob("*.json"))
-    old = copy.deepcopy(records.read(path))
-    del old["config"]["analysis"]
-    records.write(path, {key: value for key, value in old.items() if key != "format"})
-    assert run(tmp_path)[1]  # skipped, not refused
+    result, existed = run_settings(settings, tools(tmp_path))
+    stored = result.arrays("analysis")
+    assert not existed and result.path == tmp_path / "results/runs/more/tiny/echo/beta1_seed0_none_echo_analysis.json"
+    assert result.record["analysis"]["total_correlation"]["noise_nats"] == stored["total_correlation_noise_nats"]
+    assert result.record["data"]["variant"] == "bars" and run_settings(settings, tools(tmp_path))[1]
+    (tmp_path / "work/tests/tiny/echo/beta1_seed0_none/model.keras").unlink()
+    again = settings.model_copy(update={"name": "again"})
+    with pytest.raises(InputError, match="has a record, but no .*--again"):
+        run_settings(again, tools(tmp_path))
+    before = records.read_all(tmp_path / "results", "tests")[0].record
+    run_settings(tiny(), tools(tmp_path), again=True)
+    assert records.read_all(tmp_path / "results", "tests")[0].record == before  # the record stays
+    assert run_settings(again, tools(tmp_path))[0].finished
+
+
+def test_the_analysis_that_an_old_record_carries_is_taken_over(tmp_path):
+    run(tmp_path)
+    [training] = records.read_all(tmp_path / "results")
+    numbers = {"total_correlation": {"noise_nats": 3.0}, "anderson_darling": {"dimensions": 3, "rejected": 1, "codes": 23}}
+    records.write(training.path, {**training.record, "analysis": {"file": "beta1_seed0_none.analysis.npz", **numbers}})
+    records.write_arrays(training.path.with_name("beta1_seed0_none.analysis.npz"), {"here": np.arange(3)})
+    result, _ = run_settings(echo_analysis.Settings(study="more", model=tiny()), tools(tmp_path))
+    assert result.record["analysis"] == numbers and result.record["taken_from"] == "tests/tiny/echo/beta1_seed0_none"
+    np.testing.assert_array_equal(result.arrays("analysis")["here"], np.arange(3))
+
+
+@pytest.mark.parametrize("settings", [{"method": "vae"}, {"eval_noise": "pool"}])
+def test_analysis_is_of_echo_on_test_batches(settings):
+    with pytest.raises(ValueError, match="needs method=echo and eval_noise=batch"):
+        echo_analysis.Settings(study="more", model=tiny(**settings))

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
+from echo_tf import Bernoulli, CallableDistortion
 from echo_tf.evaluation import evaluate
 
 
 class Scripted:
     """A model whose terms are known: image i has rate i, and distortion 10 i in even passes, 30 i in odd ones."""
+
+    measure_of_distortion = Bernoulli()
 
     def __init__(self):
         self.passes = 0
@@ -36,3 +39,9 @@ def test_a_check_may_interrupt_between_batches():
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(Scripted(), np.zeros((5, 1)), check=stop, progress=False)
+
+
+def test_a_distortion_that_is_no_likelihood_has_its_unit_in_its_name_and_no_elbo():
+    model = Scripted()
+    model.measure_of_distortion = CallableDistortion(lambda x, output: x, unit="mean error, in m")
+    assert set(evaluate(model, np.zeros((5, 1)), progress=False)) == {"rate_nats", "distortion_mean_error_in_m"}

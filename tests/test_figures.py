@@ -8,11 +8,14 @@ from scipy import stats
 from scipy.spatial import ConvexHull
 from scipy.stats import energy_distance
 
-from echo_tf import analysis, figures, records, tables
+from echo_tf import analysis, figures
 from echo_tf.errors import InputError
-from echo_tf.figures import curves, information, noise, samples, style
-from echo_tf.gaussianity import gaussianity_of
-from tests.test_tables import make_record
+from echo_tf.figures import information, noise, rate_distortion, samples, style
+from echo_tf.gaussianity import dimensions_shown, gaussianity_of
+from echo_tf.runs import records
+from echo_tf.runs.settings import from_recorded
+from echo_tf.runs.studies import Study
+from tests.test_tables import make_record, write_tables
 
 assert matplotlib.font_manager  # found once, so that no test's time has it
 
@@ -34,11 +37,25 @@ def put(results, record, suffix=""):
     return path
 
 
+def result(record):
+    return records.Result("", record, from_recorded(record["config"]))
+
+
+def draw(results, name="echo/table1"):
+    study = Study(study=name, description="d", base={"epochs": 1}, kind="echo_analysis")  # asks for the figures of analyses too
+    return figures.write(results, name, records.read_all(results), study)
+
+
+def draw_noise(results):
+    study = Study(study="echo/noise", description="d", tables=[], figures=["noise"])
+    return figures.write(results, "echo/noise", [], study)[0]
+
+
 def make_analysis(n=300, d=14):
     rng = np.random.default_rng(0)
     codes = np.concatenate([rng.normal(size=(n, d - 1)), rng.random((n, 1))], axis=1)
     rates = np.linspace(2, 0.2, d).astype(np.float32)
-    shown = analysis.dimensions_shown(rates, 0.2)
+    shown = dimensions_shown(rates, 0.2)
     grid = np.linspace(-4, 4, 41) * np.ones((len(shown), 1))
     found = {"dimension_rate_nats": rates, "shown_dimension": shown, "density_codes": np.array(2000 * n)}
     found |= {"shown_mean": np.zeros(len(shown)), "shown_std": np.ones(len(shown)), "density_at": grid}
@@ -55,7 +72,7 @@ def put_analysed(results, seed=0, dataset="binary_mnist", **settings):
     record, found = at(26, 64, "echo", 1.0, seed, dataset=dataset, **settings), make_analysis()
     name = f"beta1_seed{seed}.analysis.npz"
     record["analysis"] = {"file": name, **analysis.key_numbers(found)}
-    analysis.write(put(results, record).with_name(name), found)
+    records.write_arrays(put(results, record).with_name(name), found)
     return found
 
 
@@ -79,39 +96,41 @@ def test_the_lower_hull_is_the_falling_part_of_scipy_s_convex_hull():
         start = int(np.flatnonzero((vertices == low).all(axis=1))[0])
         around = np.roll(vertices, -start, axis=0)
         falling = 1 + int(np.argmin(around[:, 1]))
-        np.testing.assert_array_equal(points[curves.lower_hull(points)], around[:falling])
+        np.testing.assert_array_equal(points[rate_distortion.lower_hull(points)], around[:falling])
 
 
 def test_the_lower_hull_leaves_out_what_another_point_beats_and_points_between():
     points = np.array([[0, 4], [1, 3], [2, 2], [3, 2], [4, 0], [0, 5], [5, 1], [0, 4]], float)
-    kept = curves.lower_hull(points)
+    kept = rate_distortion.lower_hull(points)
     assert [tuple(points[i]) for i in kept] == [(0, 4), (4, 0)]
-    assert curves.lower_hull(np.array([[1.0, 1.0]])) == [0]
+    assert rate_distortion.lower_hull(np.array([[1.0, 1.0]])) == [0]
 
 
 def test_reconstructions_are_compared_at_rates_within_15_percent_or_left_out():
-    found = [at(rate, 100 - rate, "echo", beta) for beta, rate in ((0.1, 50), (1, 24), (2, 12), (6, 6))]
-    found += [at(rate, 105 - rate, "vae", beta) for beta, rate in ((0.3, 45), (1, 22), (4, 10), (9, 1))]
-    targets, chosen = curves.at_similar_rates(found)
+    found = [result(at(rate, 100 - rate, "echo", beta)) for beta, rate in ((0.1, 50), (1, 24), (2, 12), (6, 6))]
+    found += [result(at(rate, 105 - rate, "vae", beta)) for beta, rate in ((0.3, 45), (1, 22), (4, 10), (9, 1))]
+    targets, chosen = rate_distortion.at_similar_rates(found)
     np.testing.assert_allclose(targets, [23, 47.5])  # 12 and 10 differ by a fifth, 6 and 1 by more
-    betas = {method: [record["config"]["beta"] for record in runs] for method, runs in chosen.items()}
+    betas = {method: [found.settings.beta for found in runs] for method, runs in chosen.items()}
     assert betas == {"echo": [1, 0.1], "vae": [1, 0.3]}
-    found.append(at(23, 60, "vae-maf", 1))
-    targets, chosen = curves.at_similar_rates(found)
+    found.append(result(at(23, 60, "vae-maf", 1)))
+    targets, chosen = rate_distortion.at_similar_rates(found)
     assert [record is None for record in chosen["vae-maf"]] == [False, True]
 
 
 def test_methods_of_one_rate_each_are_shown_once_and_others_not_at_all():
-    targets, chosen = curves.at_similar_rates([at(26, 60, "echo"), at(25, 60, "vae")])
+    targets, chosen = rate_distortion.at_similar_rates([result(at(26, 60, "echo")), result(at(25, 60, "vae"))])
     assert list(targets) == [25.5] and all(len(runs) == 1 for runs in chosen.values())
-    targets, chosen = curves.at_similar_rates([at(26, 60, "echo"), at(10, 60, "vae")])
+    targets, chosen = rate_distortion.at_similar_rates([result(at(26, 60, "echo")), result(at(10, 60, "vae"))])
     assert len(targets) == 0 and chosen == {}
-    curves._draw(curves.points_of([[at(26, 60, "echo")], [at(10, 60, "vae")]]), targets, chosen, "none alike")
+    rate_distortion._draw(
+        rate_distortion.points_of([[result(at(26, 60, "echo"))], [result(at(10, 60, "vae"))]]), targets, chosen, "none alike"
+    )
 
 
 def test_a_beta_stands_at_every_point_and_nothing_covers_it(results):
-    points = curves.points_of(records.by_configuration(results, "echo/table1"))
-    figure = style.drawn(curves._draw, points, np.array([]), {}, "")
+    points = rate_distortion.points_of(records.by_law(records.read_all(results)))
+    figure = style.drawn(rate_distortion._draw, points, np.array([]), {}, "")
     (axes,) = figure.axes
     labels = [text for text in axes.texts if text.get_text().startswith("β=")]
     assert len(labels) == len(points)
@@ -125,10 +144,10 @@ def test_a_beta_stands_at_every_point_and_nothing_covers_it(results):
 
 
 def test_every_figure_that_the_records_allow_is_written_with_its_numbers(results):
-    paths = figures.write(results, "echo/table1")
+    paths = draw(results)
     folder = results / "figures/echo/table1"
-    run = "binary_mnist_beta1_seed0"
-    names = ["binary_mnist_short_rate_distortion", "binary_mnist_short_samples", f"{run}_marginals", f"{run}_information"]
+    run = "binary_mnist_beta1_seed0_short"
+    names = [f"{run}_marginals", f"{run}_information", "binary_mnist_short_rate_distortion", "binary_mnist_short_samples"]
     assert paths == [folder / f"{name}.png" for name in names]
     for path in paths:
         assert path.read_bytes()[:4] == b"\x89PNG" and path.with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
@@ -136,7 +155,7 @@ def test_every_figure_that_the_records_allow_is_written_with_its_numbers(results
 
 
 def test_the_curve_s_csv_holds_its_points_errors_and_hull(results):
-    path, *_ = figures.write(results, "echo/table1")
+    *_, path, _ = draw(results)
     csv = pd.read_csv(path.with_suffix(".csv"))
     assert len(csv) == 6 and list(csv["runs"]) == [2] * 6
     echo = csv[csv["method"] == "echo"]
@@ -144,15 +163,15 @@ def test_the_curve_s_csv_holds_its_points_errors_and_hull(results):
     np.testing.assert_allclose(csv["rate_std_over_seeds_nats"], np.std([0, 1], ddof=1), rtol=1e-5)
     assert list(echo["rate_floor_nats"]) == [5.737] * 3 and csv[csv["method"] == "vae"]["rate_floor_nats"].isna().all()
     points = csv[["rate_nats", "distortion_nats"]].to_numpy()
-    assert list(csv.index[csv["on_lower_hull"]]) == sorted(curves.lower_hull(points))
+    assert list(csv.index[csv["on_lower_hull"]]) == sorted(rate_distortion.lower_hull(points))
     shown = pd.read_csv(str(path).replace(".png", "_reconstructions.csv"))
     assert (shown.groupby("target_rate_nats")["rate_nats"].agg(lambda r: r.max() / r.min()) <= 1.15).all()
 
 
 def test_what_is_drawn_is_what_the_csv_says(results):
-    points = curves.points_of(records.by_configuration(results, "echo/table1"))
+    points = rate_distortion.points_of(records.by_law(records.read_all(results)))
     axes = style.new_figure(4, 4).subplots()
-    curves._draw_curves(axes, points)
+    rate_distortion._draw_curves(axes, points)
     lines = {container.get_label(): container.lines[0].get_xydata() for container in axes.containers}
     for series, rows in points.groupby("series"):
         np.testing.assert_array_equal(lines[series], rows[["rate_nats", "distortion_nats"]])
@@ -165,11 +184,11 @@ def test_what_is_drawn_is_what_the_csv_says(results):
 
 
 def test_figures_are_byte_equal_when_rebuilt_elsewhere_from_results_alone(results, tmp_path):
-    figures.write(results, "echo/table1")
-    figures.write(results, figures.NOISE)
+    draw(results)
+    draw_noise(results)
     shutil.copytree(results / "runs", tmp_path / "copy/runs")
-    figures.write(tmp_path / "copy", "echo/table1")
-    figures.write(tmp_path / "copy", figures.NOISE)
+    draw(tmp_path / "copy")
+    draw_noise(tmp_path / "copy")
     written = sorted(path.relative_to(results) for path in (results / "figures").rglob("*.*"))
     assert len(written) == 3 * 5 + 2
     for path in written:
@@ -181,7 +200,7 @@ def test_records_from_before_samples_were_kept_still_give_their_curve(tmp_path):
         record = at(26 / beta, 64, "vae", beta)
         del record["examples"]["samples"]
         put(tmp_path, record)
-    assert [path.name for path in figures.write(tmp_path, "echo/table1")] == ["binary_mnist_short_rate_distortion.png"]
+    assert [path.name for path in draw(tmp_path)] == ["binary_mnist_short_rate_distortion.png"]
 
 
 def test_settings_that_differ_make_curves_of_their_own(tmp_path):
@@ -189,19 +208,19 @@ def test_settings_that_differ_make_curves_of_their_own(tmp_path):
         for beta in (1.0, 2.0):
             put(tmp_path, at(26 / beta, 64, "vae", beta, dtype_policy=policy), policy)
     put(tmp_path, at(26, 60, "echo"))
-    points = curves.points_of(records.by_configuration(tmp_path, "echo/table1"))
+    points = rate_distortion.points_of(records.by_law(records.read_all(tmp_path)))
     assert sorted(set(points["series"])) == ["Echo", "VAE, dtype_policy float32", "VAE, dtype_policy mixed_bfloat16"]
 
 
 def test_no_records_is_an_error_that_names_what_there_is(results):
-    with pytest.raises(InputError, match=r"no finished runs of 'nothing'.*echo/table1, echo/noise"):
-        figures.write(results, "nothing")
+    with pytest.raises(InputError, match=r"no finished runs of 'nothing'.*there are echo/table1"):
+        draw(results, "nothing")
 
 
 def test_samples_are_shown_of_the_beta_nearest_to_one_and_the_lowest_seed():
-    found = [at(20, 60, "vae", beta, seed) for beta in (0.3, 0.9, 4.0) for seed in (1, 0)]
-    (record,) = samples.chosen(found).values()
-    assert (record["config"]["beta"], record["config"]["seed"]) == (0.9, 0)
+    found = [result(at(20, 60, "vae", beta, seed)) for beta in (0.3, 0.9, 4.0) for seed in (1, 0)]
+    (chosen,) = samples.chosen(found).values()
+    assert (chosen.settings.beta, chosen.settings.seed) == (0.9, 0)
 
 
 def test_nine_methods_can_be_told_apart_without_colour():
@@ -219,7 +238,7 @@ def test_energy_distance_is_scipy_s_and_its_test_tells_laws_apart():
 
 
 def test_echo_s_noise_and_output_share_a_law_and_the_gaussian_s_do_not(tmp_path):
-    path = noise.write(tmp_path)
+    path = draw_noise(tmp_path)
     tests = pd.read_csv(str(path).replace(".png", "_tests.csv")).set_index("channel")
     assert tests["p_value"]["Echo"] > 0.05 and tests["p_value"]["Gaussian"] < 0.005
     points = pd.read_csv(path.with_suffix(".csv"))
@@ -231,9 +250,11 @@ def test_echo_s_noise_and_output_share_a_law_and_the_gaussian_s_do_not(tmp_path)
 
 def test_table_3_has_both_formulas_and_the_published_number(results):
     put_analysed(results, seed=1)
-    (results / "published").mkdir()
-    (results / "published/echo_table3.csv").write_text("dataset,total_correlation\nbinary_mnist,7.3\n")
-    text = tables.write(results, "echo/table1")
+    (results / "t3.csv").write_text("dataset,total_correlation\nbinary_mnist,7.3\n")
+    names = {"columns": {"total_correlation": "total_correlation_nats"}, "where": {"beta": 1}}
+    text = write_tables(
+        results, published={"total_correlation": {"file": "t3.csv", "on": ["dataset"], **names}}, kind="echo_analysis"
+    )
     stem = f"{results}/tables/echo/table1_"
     assert (results / "tables/echo/table1_total_correlation.md").read_text() in text
     (row,) = pd.read_csv(f"{stem}total_correlation.csv").to_dict("records")
@@ -247,32 +268,25 @@ def test_table_3_has_both_formulas_and_the_published_number(results):
     assert "| Binary MNIST | 1 | short | 2 | 6.00 |" in text and "**" not in text
 
 
-def test_a_study_s_published_file_may_be_table_3_itself(results):
-    (results / "published").mkdir()
-    published = results / "published/echo_table3.csv"
-    published.write_text("dataset,total_correlation\nbinary_mnist,7.3\n")
-    assert "| 7.3 |" in tables.write(results, "echo/table1", published)
-
-
 def test_without_analyses_there_is_no_table_3(tmp_path):
     put(tmp_path, at(26, 64, "vae"))
-    tables.write(tmp_path, "echo/table1")
+    write_tables(tmp_path)
     assert sorted(path.name for path in (tmp_path / "tables/echo").iterdir()) == ["table1.csv", "table1.md"]
 
 
 def test_an_analysis_that_is_gone_is_said(results):
     next(results.rglob("*.npz")).unlink()
-    with pytest.raises(InputError, match="is not an analysis"):
-        figures.write(results, "echo/table1")
+    with pytest.raises(InputError, match="cannot be read"):
+        draw(results)
 
 
 def test_variants_of_one_configuration_make_no_curve_but_those_of_a_study_of_beta_do(tmp_path):
     for seed, variant in enumerate(("baseline", "ring")):
         put(tmp_path, at(26, 64 + seed, "echo", 1.0, 0, variant=variant), variant)
-    assert [path.stem for path in figures.write(tmp_path, "echo/table1")] == ["binary_mnist_short_samples"]
+    assert [path.stem for path in draw(tmp_path)] == ["binary_mnist_short_samples"]
     for seed, variant in enumerate(("baseline", "ring")):
         put(tmp_path, at(40, 55 + seed, "echo", 0.3, 0, variant=variant, scheme=variant), variant)
-    paths = figures.write(tmp_path, "echo/table1")
+    paths = draw(tmp_path)
     assert paths[0].stem == "binary_mnist_short_rate_distortion"
     assert set(pd.read_csv(paths[0].with_suffix(".csv"))["series"]) == {"Echo, baseline", "Echo, ring"}
 

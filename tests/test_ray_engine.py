@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_tf import ray_engine, records, studies
-from echo_tf.config import RunConfig, read_study
 from echo_tf.errors import InputError, InUse
+from echo_tf.runs import checkpoints as checkpoint_files
+from echo_tf.runs import local_engine, ray_engine, records, studies, survey
+from echo_tf.runs.studies import read_study
 from tests.conftest import ROOT
+from tests.small_runs import tools
 
 STUDY = """
 study: on_ray
@@ -43,7 +45,7 @@ def start(study, place, *words):
 
 
 def wait_for(what, driver, place):
-    deadline = time.time() + 150
+    deadline = time.time() + 600
     while not what():
         assert driver.poll() is None and time.time() < deadline, (place / "log").read_text()
         time.sleep(0.05)
@@ -61,7 +63,7 @@ def workers(node):
 def checkpoints(place, epochs):
     """The runs with at least so many epochs done and no record."""
     folders = {path.parent for path in (place / "work").rglob("checkpoint-*.npz")}
-    return [folder for folder in folders if studies.checkpoints.epochs_done(folder) >= epochs]
+    return [folder for folder in folders if checkpoint_files.done(folder) >= epochs]
 
 
 def histories(place):
@@ -69,7 +71,7 @@ def histories(place):
     found = {}
     for folder in checkpoints(place, 1):
         with np.load(max(folder.glob("checkpoint-*.npz"))) as file:
-            found[folder.relative_to(place / "work")] = json.loads(str(file["history"]))
+            found[folder.relative_to(place / "work")] = json.loads(str(file["notes"]))
     return found
 
 
@@ -99,11 +101,11 @@ def test_a_study_survives_a_killed_worker_and_a_lost_node_and_equals_the_local_o
     wait_for(lambda: workers(nodes[1]), driver, place)
     cluster.remove_node(nodes[1], allow_graceful=False)
     local = start(study, tmp_path / "local")
-    assert driver.wait(timeout=200) == 0, (place / "log").read_text()
-    assert local.wait(timeout=200) == 0, (tmp_path / "local/log").read_text()
-    mine, theirs = (records.read_all(tmp_path / p / "results") for p in ("ray", "local"))
+    assert driver.wait(timeout=600) == 0, (place / "log").read_text()
+    assert local.wait(timeout=600) == 0, (tmp_path / "local/log").read_text()
+    mine, theirs = ([result.record for result in records.read_all(tmp_path / p / "results")] for p in ("ray", "local"))
     assert len(mine) == 3 and list(map(without_times, mine)) == list(map(without_times, theirs))
-    after = {RunConfig(**record["config"]).run_path: record["history"] for record in mine}
+    after = {result.settings.run_path: result.record["history"] for result in records.read_all(place / "results")}
     for run, history in before.items():
         assert after[run][: len(history)] == history, "started from the beginning: an epoch done again takes another time"
     assert "3 runs: 3 finished" in (place / "log").read_text()
@@ -114,33 +116,31 @@ def test_sigterm_to_the_driver_stops_the_workers_and_the_study_can_be_continued(
     driver = start(study, place, "--engine", "ray", "--address", cluster.address)
     wait_for(lambda: checkpoints(place, 2), driver, place)
     driver.terminate()
-    assert driver.wait(timeout=60) == 75, (place / "log").read_text()
-    deadline = time.time() + 20
+    assert driver.wait(timeout=300) == 75, (place / "log").read_text()
+    deadline = time.time() + 120
     while workers(node) and time.time() < deadline:
         time.sleep(0.1)
     assert not workers(node)
-    states = studies.survey(studies.expand(read_study(study)), place / "results", place / "work")
+    states = survey.survey(studies.expand(read_study(study)), tools(place))
     assert "missing" in [state.word for state in states] and {"unfinished", "finished"} & {state.word for state in states}
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch, study, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    places = ray_engine.Places("", str(tmp_path), str(tmp_path))
     with pytest.raises(InputError, match=r"pip install -e '\.\[ray\]'"):
-        ray_engine.run_ray(studies.expand(read_study(study)), {}, places)
+        ray_engine.run_ray(studies.expand(read_study(study)), {}, "", tools(tmp_path))
 
 
 def test_an_address_where_no_cluster_answers_is_said_at_once(study, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-    places = ray_engine.Places("", str(tmp_path), str(tmp_path))
     with pytest.raises(InputError, match="no Ray cluster at '127.0.0.1:1'.*ray start --head"):
-        ray_engine.run_ray(studies.expand(read_study(study)), {}, places, "127.0.0.1:1")
+        ray_engine.run_ray(studies.expand(read_study(study)), {}, "", tools(tmp_path), "127.0.0.1:1")
 
 
 def test_the_driver_writes_a_record_that_did_not_reach_its_storage(study, tmp_path):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     config = studies.expand(read_study(study))[0]
-    places, lines = ray_engine.Places("", str(tmp_path), str(tmp_path)), []
+    lines = []
 
     class Cluster:
         exceptions = ray.exceptions
@@ -151,14 +151,15 @@ def test_the_driver_writes_a_record_that_did_not_reach_its_storage(study, tmp_pa
                 raise reference
             return reference
 
-    record = {"status": "diverged", "config": {"method": "echo"}, "history": [], "analysis": {"file": "a.analysis.npz"}}
-    assert ray_engine._collect(Cluster, (json.dumps(record), b"arrays"), config, places, lines.append) == "diverged"
-    path = records.path_of(config, tmp_path)
-    assert records.read(path)["status"] == "diverged" and "diverged after 0" in lines[0]
+    record = {"status": "diverged", "reason": "diverged after 0", "kind": "autoencoder", "config": config.recorded()}
+    files = {"a.analysis.npz": b"arrays"}
+    assert ray_engine._collect(Cluster, (json.dumps(record), files), config, tools(tmp_path), lines.append) == "diverged"
+    path = records.path_of(config, tmp_path / "results")
+    assert records.read(path).record["status"] == "diverged" and "diverged after 0" in lines[0]
     assert path.with_name("a.analysis.npz").read_bytes() == b"arrays"
     for error, outcome in [
-        (InUse("busy"), studies.HELD),
+        (InUse("busy"), local_engine.HELD),
         (InputError("no data"), "no data"),
         (ray.exceptions.WorkerCrashedError(), "WorkerCrashedError: "),
     ]:
-        assert ray_engine._collect(Cluster, error, config, places, lines.append).startswith(outcome)
+        assert ray_engine._collect(Cluster, error, config, tools(tmp_path), lines.append).startswith(outcome)

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from echo_tf.config import FIDELITY, difference, read_study, read_yaml, resolve
 from echo_tf.errors import InputError
+from echo_tf.kinds.autoencoder import FIDELITY
 from echo_tf.methods import METHODS
+from echo_tf.runs.settings import difference
+from echo_tf.runs.studies import read_study, resolve
+from echo_tf.runs.yaml_text import read_yaml
+from tests.small_runs import tiny
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TABLE1 = read_study("echo/table1", CONFIGS)
@@ -22,7 +26,7 @@ def test_the_paper_s_settings_are_the_default():
 
 def test_overrides_go_before_presets_and_presets_before_the_base():
     config = resolve(TABLE1, "short", ["epochs=3", "beta=0.25", "learning_rate=1e-4", "method=vae"])
-    assert (config.epochs, config.beta, config.learning_rate, config.preset) == (3, 0.25, 1e-4, "short")
+    assert (config.epochs, config.beta, config.learning_rate, config.preset) == (3, 0.25, 1e-4, "own")
     assert config.method_settings == {"seed": 0}
     assert resolve(TABLE1, "short").epochs == 20
 
@@ -31,12 +35,13 @@ def test_overrides_go_before_presets_and_presets_before_the_base():
 def test_fidelity_bundles_its_switches_and_each_can_be_set_alone(word):
     switches = {}
     for method in METHODS:
-        config = resolve(TABLE1, None, [f"fidelity={word}", f"method={method}"])
-        assert config.switches == {key: getattr(s, word) for key, s in FIDELITY.items() if s.bears_on(method)}
+        config = resolve(TABLE1, None, [f"fidelity={word}", f"method={method}", "dataset=fashion_mnist"])
+        bearing = {key: s for key, s in FIDELITY.items() if method in s.where.get("method", [method])}
+        assert config.switches == {key: getattr(s, word) for key, s in bearing.items()}
         switches |= config.switches
     assert set(switches) == set(FIDELITY)
     config = resolve(TABLE1, None, [f"fidelity={word}"])
-    alone = resolve(TABLE1, None, [f"fidelity={word}", "output_kernel=5"])
+    alone = resolve(TABLE1, None, [f"fidelity={word}", "network_settings.output_kernel=5"])
     assert alone.switches == {**config.switches, "output_kernel": 5}
 
 
@@ -45,7 +50,8 @@ def test_every_preset_of_every_study_resolves(path):
     study = read_study(path)
     assert path == CONFIGS / f"{study.study}.yaml"
     for preset in study.presets:
-        resolve(study, preset)
+        if study.base or study.axes:
+            resolve(study, preset)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_bad_study_files_are_refused(tmp_path, text, message):
 
 
 def test_difference_names_old_and_new_values():
-    assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b: 2 -> 3", "c: None -> 4"]
+    assert difference(tiny(), tiny(epochs=3, num_terms=4)) == ["num_terms: None -> 4", "epochs: 2 -> 3"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_yaml_that_is_a_mistake_is_said_in_one_line(tmp_path, text, words):
 
 
 def test_a_study_is_utf_8_whatever_the_locale(tmp_path):
-    words = "import sys; from echo_tf.config import read_study; print(ascii(read_study(sys.argv[1]).description))"
+    words = "import sys; from echo_tf.runs.studies import read_study; print(ascii(read_study(sys.argv[1]).description))"
     path = tmp_path / "study.yaml"
     path.write_bytes("study: a\ndescription: β\nbase: {}\naxes: {}\npresets: {p: {}}\n".encode())
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -149,3 +155,25 @@ def test_a_study_is_utf_8_whatever_the_locale(tmp_path):
 
 def test_merge_keys_still_merge():
     assert read_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")["b"] == {"x": 1, "y": 3}
+
+
+def test_a_run_that_no_study_has_is_called_own_and_one_along_its_axes_is_not():
+    for overrides in (["epochs=1"], ["dataset=digits"], ["dataset=binary_mnist", "seed=11"], ["beta=2"]):
+        assert resolve(TABLE1, None, overrides).preset == "own", overrides
+    for preset, overrides in ((None, []), ("short", ["seed=1", "method=vae"]), (None, ["variant=standardized", "name=mine"])):
+        assert resolve(TABLE1, preset, overrides).preset == (preset or "paper")
+
+
+def test_settings_without_an_effect_are_not_recorded():
+    vae = resolve(TABLE1, "quick", ["method=vae"]).recorded()
+    assert not {"num_terms", "scheme", "standardize", "eval_noise", "pool_size", "flow_steps", "pseudo_inputs"} & set(vae)
+    assert vae["network_settings"] == {}  # the small network has no output kernel
+    assert resolve(TABLE1).recorded()["network_settings"] == {"output_kernel": 4}
+
+
+@pytest.mark.parametrize(
+    "settings", [{"epochs": 2, "steps": 10}, {"epochs": None}, {"epochs": None, "steps": 15, "checkpoint_steps": 10}]
+)
+def test_a_training_is_so_many_epochs_or_so_many_steps_in_whole_checkpoints(settings):
+    with pytest.raises(ValueError, match="'epochs' or 'steps'|no multiple of checkpoint_steps"):
+        tiny(**settings)

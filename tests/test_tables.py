@@ -4,12 +4,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from echo_tf import records, tables
+from echo_tf import tables
 from echo_tf.errors import InputError
+from echo_tf.runs import records
+from echo_tf.runs.studies import Study
+from echo_tf.tables import summary
 
 PUBLISHED = """dataset,method,rate_nats,distortion_nats,neg_elbo_nats,neg_elbo_std,parameters_millions
 binary_mnist,VAE,26.2,63.6,89.8,0.18,1.4
 """
+
+
+ASKED = {"file": "p.csv", "on": {"dataset": "dataset", "method": "title"}, "where": {"beta": 1, "network": "alemi2018"}}
+
+
+def a_study(name="echo/table1", **parts):
+    return Study(**{"study": name, "description": "d", "base": {"epochs": 1}, **parts})
+
+
+def material(results, name="echo/table1", **parts):
+    every = records.read_all(results)
+    [(_, found)] = tables.materials("tables", results, name, every, a_study(name, tables=["summary"], **parts), results)
+    return found
+
+
+def write_tables(results, name="echo/table1", **parts):
+    return "\n".join(tables.write(results, name, records.read_all(results), a_study(name, **parts), results))
 
 
 def make_record(neg_elbo, seed, method="vae", beta=1.0, **settings):
@@ -60,7 +80,7 @@ def test_ten_runs_are_averaged_without_the_best_and_the_worst(write):
     values = [90.0, 88.0, 95.0, 89.5, 89.6, 89.7, 89.8, 89.9, 90.1, 90.2]
     for seed, value in enumerate(values):
         results = write(make_record(value, seed))
-    (row,) = tables.summarize(results, "echo/table1", results / "p.csv").to_dict("records")
+    (row,) = summary.summarize(material(results, published=ASKED)).to_dict("records")
     kept = sorted(values)[1:-1]
     assert row["neg_elbo_nats"] == pytest.approx(np.mean(kept))
     assert row["neg_elbo_std_over_seeds_nats"] == pytest.approx(np.std(kept, ddof=1))
@@ -71,7 +91,7 @@ def test_ten_runs_are_averaged_without_the_best_and_the_worst(write):
 def test_fewer_runs_are_all_averaged_and_counted(write):
     for seed, value in enumerate([90.0, 92.0]):
         results = write(make_record(value, seed))
-    (row,) = tables.summarize(results, "echo/table1").to_dict("records")
+    (row,) = summary.summarize(material(results)).to_dict("records")
     assert row["neg_elbo_nats"] == 91.0 and row["runs"] == row["runs_averaged"] == 2
 
 
@@ -81,7 +101,7 @@ def test_runs_that_differ_in_any_setting_are_not_averaged_together(write):
     write(make_record(92.0, 0, beta=0.5))
     write(make_record(94.0, 0, epochs=7, network="kingma2014"))
     results = write(make_record(93.0, 0, method="echo"))
-    table = tables.summarize(results, "echo/table1", results / "p.csv")
+    table = summary.summarize(material(results, published=ASKED))
     assert len(table) == 5
     assert table[table.network == "kingma2014"].published_neg_elbo_nats.isna().all()  # and for the paper's network
     table = table[table.network == "alemi2018"]
@@ -95,13 +115,13 @@ def test_diverged_runs_are_left_out_and_nothing_left_is_an_error(write):
     diverged = {**make_record(90.0, 0), "status": "diverged"}
     results = write(diverged)
     with pytest.raises(InputError, match="no finished runs"):
-        tables.summarize(results, "echo/table1")
+        summary.summarize(material(results))
 
 
 def test_files_say_preset_runs_difference_and_data(write):
     write(make_record(103.0, 1, dtype_policy="mixed_bfloat16", fidelity="released"))
     results = write(make_record(101.26, 0))
-    text = tables.write(results, "echo/table1", results / "p.csv")
+    text = write_tables(results, published=ASKED)
     assert text == (results / "tables" / "echo" / "table1.md").read_text()
     shown = ("| VAE |", "| short |", "short, mixed_bfloat16, fidelity released", "101.3", "89.8", "+11.5", "1,398,849")
     for words in (*shown, "static binarization", "shorter than the paper's"):
@@ -114,9 +134,9 @@ def test_files_say_preset_runs_difference_and_data(write):
 def test_variants_stand_beside_their_baseline(write):
     for seed, (variant, value) in enumerate([("baseline", 91.0), ("ring", 92.5), ("terms", 90.0)]):
         results = write(make_record(value, seed, "echo", study="echo/ablation", variant=variant))
-    found = tables.summarize(results, "echo/ablation").set_index("variant")["difference_to_baseline_nats"]
+    found = summary.summarize(material(results, "echo/ablation")).set_index("variant")["difference_to_baseline_nats"]
     assert np.isnan(found["baseline"]) and found["ring"] == pytest.approx(1.5) and found["terms"] == pytest.approx(-1.0)
-    text = tables.write(results, "echo/ablation")
+    text = write_tables(results, "echo/ablation")
     assert "| short, ring | 20 | 1 | 26.0 | 66.5 | 92.5 | – | 0.10 | – | 1,398,849 | +1.5 |" in text
 
 
@@ -124,6 +144,29 @@ def test_rows_that_would_look_alike_say_what_sets_them_apart(write):
     for seed, rate in enumerate([1e-3, 3e-4]):
         results = write(make_record(91.0, seed, learning_rate=rate))
     results = write(make_record(91.0, 2, "echo", learning_rate=3e-4))
-    text = tables.write(results, "echo/table1")
+    text = write_tables(results)
     assert "| short, learning_rate 0.001 |" in text and "| short, learning_rate 0.0003 |" in text
     assert "| Echo | 1 | short |" in text
+
+
+def test_likelihoods_that_were_measured_later_stand_in_the_summary(write):
+    results = write(make_record(91.0, 0))
+    [training] = records.read_all(results)
+    config = {"kind": "likelihood", "study": "echo/likelihood", "preset": "short", "model": training.settings.recorded()}
+    found = {"neg_log_likelihood_nats": {"mean": 88.5, "standard_error": 0.2}, "samples_per_image": 200}
+    record = {"kind": "likelihood", "status": "finished", "config": config, "log_likelihood": found}
+    records.write(results / "runs/echo/likelihood/a.json", record)
+    assert "| 91.0 | – | 0.10 | 88.5 |" in write_tables(results)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"tables": ["summery"]},
+        {"published": {"file": "none.csv", "on": ["dataset"]}},
+        {"published": {**ASKED, "on": ["colour"]}},
+    ],
+)
+def test_a_form_or_a_file_or_column_of_published_numbers_that_is_not_there_is_said(write, parts):
+    with pytest.raises(InputError, match="did you mean 'summary'|cannot be had from"):
+        write_tables(write(make_record(91.0, 0)), **parts)

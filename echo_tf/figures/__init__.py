@@ -1,53 +1,25 @@
 """Figures, rebuilt from the records of a study alone: each a PNG and a PDF with its numbers as CSV beside it.
 
-`curves` (Figures 2, 3 and 5 of the Echo paper), `samples`, `marginals` (Figure 6), `information` (Figure 7), and `noise`
-(Figure 1), which needs no records.
+The form NAME that a study asks for is the module `echo_tf.figures.NAME`: it gives `write(material)`, which draws what the
+records allow below results/figures and returns the paths of the PNGs. `style` is what they share.
 """
 
+import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from echo_tf import analysis_tables, records
-from echo_tf.errors import InputError
-from echo_tf.figures import curves, information, marginals, noise, samples
-from echo_tf.tables import study_names
-
-NOISE = "echo/noise"  # the name of Figure 1 where a study's is expected
+from echo_tf.runs.records import Result
+from echo_tf.runs.studies import Study
+from echo_tf.tables import materials
 
 
-def write(results, study):
-    """Draws every figure that the records of a study allow.
-
-    Args:
-        results: the results folder.
-        study: its name, or "echo/noise" for Figure 1.
-
-    Returns:
-        The paths of the PNGs, below results/figures/<study>.
+def write(results: str | Path, name: str, every: Sequence[Result], study: Study | None = None) -> list[Path]:
+    """Draws the figures of a study and returns the paths of the PNGs; arguments as `echo_tf.tables.write`.
 
     Raises:
-        InputError: if the study has no finished runs.
+        InputError: if the study has no finished runs, or asks for a form that does not exist.
     """
-    if study == NOISE:
-        return [noise.write(results)]
-    groups = records.by_configuration(results, study)
-    if not groups:
-        known = ", ".join([*study_names(results), NOISE])
-        raise InputError(f"no finished runs of {study!r} in {Path(results, 'runs')}; figures can be drawn of {known}.")
-    panels = {}
-    for group in groups:
-        panels.setdefault((group[0]["config"]["dataset"], group[0]["config"]["preset"]), []).append(group)
     paths = []
-    for (dataset, preset), found in sorted(panels.items()):
-        if _makes_curves([group[0]["config"] for group in found]):
-            paths.append(curves.write(results, study, dataset, preset, found))
-        if with_samples := samples.chosen([record for group in found for record in group]):
-            paths.append(samples.write(results, study, dataset, preset, with_samples))
-    for group in analysis_tables.analysed(results, study):
-        paths += [marginals.write(results, group[0]), information.write(results, group[0])]
+    for form, material in materials("figures", results, name, every, study):
+        paths += importlib.import_module(f"{__name__}.{form}").write(material)
     return paths
-
-
-def _makes_curves(configs):
-    """Whether these are more than one point, and not the variants of one: those have their table."""
-    of_variants = all(config.get("variant") for config in configs)
-    return len({config["beta"] for config in configs} if of_variants else configs) > 1

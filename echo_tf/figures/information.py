@@ -6,20 +6,25 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from echo_tf import analysis_tables
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
+from echo_tf.tables.total_correlation import analysed, arrays, name_of
 
 WINDOW = 0.02  # share of the images in a running mean
 
 
-def write(results, record):
+def write(material):
+    """Draws <dataset>_<run>_information of the first run of each analysed configuration; returns the paths of the PNGs."""
+    return [write_run(material, group[0]) for group in analysed(material)]
+
+
+def write_run(material, result):
     """Writes results/figures/<study>/<dataset>_<run>_information.png, .pdf and .csv; returns the PNG's path."""
-    config, found = record["config"], analysis_tables.read(results, record)
+    settings, found = result.settings.subject, arrays(result)
     names = ("image", "log_likelihood_nats", "pointwise_rate_nats", "loc_norm", "total_intensity")
     table = pd.DataFrame({name: found[name] for name in names if name in found})  # older analyses have no intensity
-    stem = Path(results, "figures", config["study"], f"{config['dataset']}_{analysis_tables.run_of(record)}_information")
-    title = f"Echo, {title_of(config['dataset'])}, β = {config['beta']:g}"
+    stem = Path(material.results, "figures", material.study, f"{settings.dataset}_{name_of(settings)}_information")
+    title = f"Echo, {title_of(settings.dataset)}, β = {settings.beta:g}"
     return style.save(style.drawn(_draw, table, title), stem, {"": table})
 
 

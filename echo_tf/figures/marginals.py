@@ -5,17 +5,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from echo_tf import analysis_tables
-from echo_tf.analysis import LOW, LOWEST
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
+from echo_tf.gaussianity import LOW, LOWEST
+from echo_tf.tables.total_correlation import analysed, arrays, name_of
 
 GAUSSIAN = "Gaussian of the same mean and variance"
 
 
-def write(results, record):
+def write(material):
+    """Draws <dataset>_<run>_marginals of the first run of each analysed configuration; returns the paths of the PNGs."""
+    return [write_run(material, group[0]) for group in analysed(material)]
+
+
+def write_run(material, result):
     """Writes results/figures/<study>/<dataset>_<run>_marginals.png, .pdf and .csv; returns the PNG's path."""
-    config, found = record["config"], analysis_tables.read(results, record)
+    settings, found = result.settings.subject, arrays(result)
     shown = found["shown_dimension"]
     table = pd.DataFrame(
         {
@@ -26,8 +31,8 @@ def write(results, record):
             "gaussian_density_per_unit_of_z": _gaussian(found).ravel(),
         }
     )
-    stem = Path(results, "figures", config["study"], f"{config['dataset']}_{analysis_tables.run_of(record)}_marginals")
-    title = f"Marginals q(z$_j$) of Echo, {title_of(config['dataset'])}, β = {config['beta']:g}"
+    stem = Path(material.results, "figures", material.study, f"{settings.dataset}_{name_of(settings)}_marginals")
+    title = f"Marginals q(z$_j$) of Echo, {title_of(settings.dataset)}, β = {settings.beta:g}"
     return style.save(style.drawn(_draw, found, title), stem, {"": table})
 
 

@@ -5,7 +5,6 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 
 from echo_tf.figures import style
-from echo_tf.noise import echo_noise
 
 NUM_POINTS = 3_000
 SCALE = 0.5  # s: the terms of the noise halve, so that 25 reach machine precision
@@ -32,6 +31,8 @@ def channels(x, rng):
     Returns:
         {"Echo": (noise, z), "Gaussian": (noise, z)}, each (n, 2).
     """
+    from echo_tf.noise import echo_noise  # Keras, which no other figure needs
+
     log_scale = np.full(x.shape, np.log(SCALE), np.float32)
     echo = np.asarray(echo_noise(x.astype(np.float32), log_scale, NUM_TERMS, seed=int(rng.integers(2**31))), np.float64)
     gaussian = rng.multivariate_normal(echo.mean(axis=0), np.cov(echo.T), len(x))
@@ -58,8 +59,8 @@ def energy_test(a, b, rng, permutations=PERMUTATIONS):
     return float(found[0]), float((found >= found[0] * (1 - 1e-12)).mean())
 
 
-def write(results):
-    """Writes results/figures/echo/noise.png, .pdf, the points as .csv and the tests as _tests.csv; returns the PNG's path."""
+def write(material):
+    """Writes <study>.png, .pdf, the points as .csv and the tests as _tests.csv below results/figures; returns its path."""
     rng = np.random.default_rng(0)
     x = corners(NUM_POINTS, rng)
     drawn = channels(x, rng)
@@ -72,7 +73,8 @@ def write(results):
         tests.append({"channel": name, "samples": TESTED, "energy_distance": distance, "p_value": p_value})
     tests = pd.DataFrame(tests)
     figure = style.drawn(_draw, x, drawn, tests)
-    return style.save(figure, f"{results}/figures/echo/noise", {"": pd.DataFrame(points), "_tests": tests})
+    stem = f"{material.results}/figures/{material.study}"
+    return [style.save(figure, stem, {"": pd.DataFrame(points), "_tests": tests})]
 
 
 def _draw(x, drawn, tests):

@@ -8,11 +8,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from echo_tf import records, tables
 from echo_tf.data.catalog import title_of
-from echo_tf.evaluation import METRICS
 from echo_tf.figures import style
+from echo_tf.figures.panels import panels
+from echo_tf.kinds.autoencoder import METRICS
 from echo_tf.methods import METHODS
+from echo_tf.runs import records
+from echo_tf.tables import summary
 
 IMAGES_SHOWN = 7  # at each of several rates; 10 at a single one
 NUM_TARGETS = 3  # low, middle and high rate
@@ -21,30 +23,47 @@ LABELS_PER_CURVE = 6  # values of beta written beside a curve
 LABEL_PLACES = ((-4, -3), (4, 3), (4, -3), (-4, 3), (-4, -11), (4, 11), (4, -11), (-4, 11), (-14, -3), (14, 3))  # points
 
 
+def write(material):
+    """Draws <dataset>_<preset>_rate_distortion where there is more than one point; returns the paths of the PNGs."""
+    paths = []
+    for dataset, preset, groups in panels(material):
+        # a point needs a distortion in nats: what has no likelihood has a table
+        groups = [group for group in groups if "neg_elbo_nats" in group[0].rows()[0]]
+        if _makes_curves([group[0].settings for group in groups]):
+            paths.append(write_panel(material, dataset, preset, groups))
+    return paths
+
+
+def _makes_curves(found):
+    """Whether these are more than one point, and not the variants of one: those have their table."""
+    of_variants = all(settings.variant for settings in found)
+    return len({settings.beta for settings in found} if of_variants else found) > 1
+
+
 def points_of(groups):
     """A row for each configuration, the mean over its runs.
 
     Args:
-        groups: lists of records, one a configuration (`records.by_configuration`), of one dataset and preset.
+        groups: lists of results, one a configuration (`records.by_law`), of one dataset and preset.
 
     Returns:
-        A DataFrame, by method and rate; results/README.md defines its columns.
+        A DataFrame, by method and rate; results/COLUMNS.md defines its columns.
     """
-    labels = _series([group[0]["config"] for group in groups])
+    labels = _series([group[0].settings for group in groups])
     rows = []
     for group, label in zip(groups, labels):
-        config, kept = group[0]["config"], tables.averaged(group)
+        settings, kept = group[0].settings, summary.averaged(group)[list(METRICS)]
         spread = kept.std(ddof=1) if len(kept) > 1 else kept.iloc[0] * np.nan
         rows.append(
             {
-                **{key: config[key] for key in ("dataset", "preset", "method")},
+                **{key: getattr(settings, key) for key in ("dataset", "preset", "method")},
                 "series": label,
-                "beta": config["beta"],
+                "beta": settings.beta,
                 "runs": len(group),
                 "runs_averaged": len(kept),
                 **kept.mean().to_dict(),
                 **{name.replace("_nats", "_std_over_seeds_nats"): spread[name] for name in METRICS},
-                "rate_floor_nats": group[0]["test"]["rate_floor_nats"],
+                "rate_floor_nats": group[0].rows()[0]["rate_floor_nats"],
             }
         )
     table = pd.DataFrame(rows).astype({"rate_floor_nats": float})
@@ -76,21 +95,21 @@ def at_similar_rates(found, num_targets=NUM_TARGETS):
     """Groups of runs of different methods, whose rates lie within 15 % of each other.
 
     Args:
-        found: records of one dataset and preset.
+        found: results of one dataset and preset.
         num_targets: the largest number of groups: those nearest to so many rates from the lowest to the highest of the range
             common to the methods, or of all runs where there is no such range. Of each, the group of most methods is taken.
 
     Returns:
-        (mean rates of the groups in nats, {method: [its record in each group, or None]}), methods in the order of Table 1;
+        (mean rates of the groups in nats, {method: [its result in each group, or None]}), methods in the order of Table 1;
         one that is in no group is left out. No groups where no two methods have similar rates (or there is one method).
     """
     order = {name: i for i, name in enumerate(METHODS)}
     methods = {}
-    for record in sorted(found, key=lambda record: order.get(record["config"]["method"], len(order))):
-        methods.setdefault(record["config"]["method"], []).append(record)
-    groups = [_within(methods, _rate(record)) for record in found]
+    for result in sorted(found, key=lambda result: order[result.settings.method]):
+        methods.setdefault(result.settings.method, []).append(result)
+    groups = [_within(methods, _rate(result)) for result in found]
     groups = [group for group in groups if len(group) >= min(2, len(methods))]
-    rates = [[_rate(record) for record in runs] for runs in methods.values()]
+    rates = [[_rate(result) for result in runs] for runs in methods.values()]
     low, high = max(map(min, rates)), min(map(max, rates))
     if high <= low:
         low, high = min(map(min, rates)), max(map(max, rates))
@@ -109,38 +128,38 @@ def _within(methods, lowest):
     """{method: its run with the lowest rate from `lowest` on}, where that is within 15 %."""
     group = {}
     for name, runs in methods.items():
-        near = [record for record in runs if lowest <= _rate(record) <= SIMILAR * lowest]
+        near = [result for result in runs if lowest <= _rate(result) <= SIMILAR * lowest]
         if near:
             group[name] = min(near, key=_rate)
     return group
 
 
 def _mean_rate(group):
-    return float(np.mean([_rate(record) for record in group.values()]))
+    return float(np.mean([_rate(result) for result in group.values()]))
 
 
-def write(results, study, dataset, preset, groups):
+def write_panel(material, dataset, preset, groups):
     """Writes results/figures/<study>/<dataset>_<preset>_rate_distortion.png, .pdf, .csv and, for the images shown,
     _reconstructions.csv; returns the PNG's path."""
     points = points_of(groups)
-    targets, chosen = at_similar_rates([record for group in groups for record in group])
+    targets, chosen = at_similar_rates([result for group in groups for result in group if "examples" in result.record])
     shown = pd.DataFrame(
         {
             "target_rate_nats": target,
-            **{key: record["config"][key] for key in ("method", "beta", "seed")},
-            **{name: record["test"]["metrics"][name]["mean"] for name in METRICS},
+            **{key: getattr(result.settings, key) for key in ("method", "beta", "seed")},
+            **{name: result.rows()[0][name] for name in METRICS},
         }
         for method_runs in chosen.values()
-        for target, record in zip(targets, method_runs)
-        if record is not None
+        for target, result in zip(targets, method_runs)
+        if result is not None
     )
     figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}")
-    stem = Path(results, "figures", study, f"{dataset}_{preset}_rate_distortion")
+    stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_rate_distortion")
     return style.save(figure, stem, {"": points, "_reconstructions": shown})
 
 
-def _rate(record):
-    return record["test"]["metrics"]["rate_nats"]["mean"]
+def _rate(result):
+    return result.rows()[0]["rate_nats"]
 
 
 def _turns_right(a, b, c):
@@ -148,16 +167,16 @@ def _turns_right(a, b, c):
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) <= 0
 
 
-def _series(configs):
+def _series(every):
     """What to call each configuration's curve: its method, and what tells it from other curves of the method."""
     labels = []
-    for config in configs:
-        of_method = [other for other in configs if other["method"] == config["method"]]
-        named = config.get("variant")  # stands for all of its settings
-        apart = [named] if named else records.set_apart(config, of_method, ("beta", "standardize"))
-        if config.get("standardize") and named != "standardized":
+    for settings in every:
+        of_method = [other for other in every if other.method == settings.method]
+        named = settings.variant  # stands for all of its settings
+        apart = [named] if named else records.set_apart(settings, of_method, ("beta", "standardize"))
+        if settings.standardize and named != "standardized":
             apart.append("standardized")
-        labels.append(", ".join([style.label_of(config["method"]), *apart]))
+        labels.append(", ".join([style.label_of(settings.method), *apart]))
     return labels
 
 
@@ -296,23 +315,23 @@ def _put(text, place):
 def _draw_reconstructions(axes, runs, target, columns, names):
     """Test images, and under them the averaged reconstructions of one run of each method, with its rate and beta; nothing
     for a method that has no run of about this rate (None)."""
-    first = next(record for record in runs.values() if record is not None)
-    images = [records.unpack_images(first["examples"]["images"])]
-    for record in runs.values():
+    first = next(result for result in runs.values() if result is not None)
+    images = [records.unpack_images(first.record["examples"]["images"])]
+    for result in runs.values():
         nothing = np.full_like(images[0], np.nan)
-        images.append(nothing if record is None else records.unpack_images(record["examples"]["reconstructions"]))
+        images.append(nothing if result is None else records.unpack_images(result.record["examples"]["reconstructions"]))
     labels = ["test images", *map(style.label_of, runs)] if names else [""] * len(images)
     style.show_images(axes, images, labels, min(columns, len(images[0])))
     axes.tick_params(labelsize=7.5)
     axes.set_title(f"near {target:.1f} nats", fontsize=8.5)
     height = images[0].shape[1] + max(1, images[0].shape[1] // 14)
-    for i, record in enumerate(runs.values(), 1):
-        if record is None:
+    for i, result in enumerate(runs.values(), 1):
+        if result is None:
             continue
         axes.text(
             axes.get_xlim()[1],
             height * i + height * 0.46,
-            f" {_rate(record):.1f}\n β={record['config']['beta']:g}",
+            f" {_rate(result):.1f}\n β={result.settings.beta:g}",
             fontsize=5.5,
             va="center",
             linespacing=0.95,

@@ -1,37 +1,43 @@
-"""Training batches whose order is a pure function of (seed, epoch), so that a resumed run sees what it would have seen."""
+"""Training batches that are a pure function of (seed, step), so that a resumed run sees what it would have seen."""
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 
-def epoch_order(num_examples, seed, epoch):
+def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     """The permutation of the training examples in one epoch."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(num_examples)
 
 
 class ShuffledBatches(keras.utils.PyDataset):
-    """Batches of float32 images in [0, 1], reshuffled every epoch; the remainder of an epoch is left out.
+    """Batches of examples, reshuffled every epoch; the remainder of an epoch is left out.
 
     Args:
-        images: uint8 (n, H, W, C).
-        maximum: the pixel value that stands for 1.0.
+        take: rows (B,) -> the batch, as `fit` takes it.
+        number: of examples.
         batch_size: examples a batch.
         seed: of the order.
-        epoch: the first epoch that will be asked for.
+        steps: batches until `fit` calls it an epoch and the run saves a checkpoint; None: those of an epoch of the examples.
+        first: the step, counted from 0 over the whole run, that will be asked for first.
     """
 
-    def __init__(self, images, maximum, batch_size, seed, epoch=0):
+    def __init__(self, take: Callable, number: int, batch_size: int, seed: int, steps: int | None = None, first: int = 0):
         super().__init__()
-        self.images, self.maximum, self.batch_size, self.seed, self.epoch = images, maximum, batch_size, seed, epoch
-        self._order = epoch_order(len(images), seed, epoch)
+        self.take, self.number, self.batch_size, self.seed = take, number, batch_size, seed
+        self.an_epoch = number // batch_size
+        self.steps, self.first = steps or self.an_epoch, first
+        self._orders = {}
 
     def __len__(self):
-        return len(self.images) // self.batch_size
+        return self.steps
 
     def __getitem__(self, index):
-        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
-        return (self.images[rows].astype(np.float32) / np.float32(self.maximum),)
+        epoch, place = divmod(self.first + index, self.an_epoch)
+        if epoch not in self._orders:
+            self._orders = {epoch: epoch_order(self.number, self.seed, epoch)}
+        return self.take(self._orders[epoch][place * self.batch_size : (place + 1) * self.batch_size])
 
     def on_epoch_end(self):
-        self.epoch += 1
-        self._order = epoch_order(len(self.images), self.seed, self.epoch)
+        self.first += self.steps

@@ -1,39 +1,53 @@
-"""Checkpoints of a training run: everything that the next epoch depends on, in one file that is never half-written."""
+"""Checkpoints of a run: named arrays, everything that the rest of the run depends on, in files that are never half-written."""
 
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
 from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 
 KEEP = 2
+NOTES = "notes"  # the entry that holds what is no array, as JSON
 
 
-def save(folder, model, history):
-    """Writes the state after len(history) epochs and removes all but the newest two checkpoints.
+class State(NamedTuple):
+    """What a checkpoint holds.
 
-    The state is every variable of the model (weights and the state of its random generators) and of the
-    optimizer, bit for bit, and the history.
+    done: how much of the run, in its unit (epochs, steps, ...).
+    arrays: name -> array.
+    notes: anything of JSON: a history.
     """
+
+    done: int
+    arrays: dict
+    notes: Any
+
+
+def save(folder: Path, done: int, arrays: Mapping[str, np.ndarray], notes: Any = None) -> None:
+    """Writes a checkpoint and removes all but the newest two."""
     buffer = io.BytesIO()
-    np.savez(buffer, history=json.dumps(history), **{k: ops.convert_to_numpy(v.value) for k, v in _state(model).items()})
-    write_atomically(Path(folder) / f"checkpoint-{len(history):05d}.npz", buffer.getvalue())
+    np.savez(buffer, **{NOTES: json.dumps(notes)}, **arrays)
+    write_atomically(Path(folder) / f"checkpoint-{done:09d}.npz", buffer.getvalue())
     for old in _newest_first(folder)[KEEP:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
 
 
-def restore(folder, model):
-    """Puts the newest readable checkpoint into the model and returns its history ([] if there is none).
+def restore(folder: Path, shapes: Mapping[str, tuple] | None = None) -> State | None:
+    """The newest readable checkpoint, or None where there is none.
+
+    Args:
+        shapes: name -> shape of the arrays that it must hold; None: whatever it holds.
 
     Raises:
-        InputError: if there are readable checkpoints, and all are another network's.
+        InputError: if there are readable checkpoints, and all are of other shapes.
     """
-    state, of_another = _state(model), None
+    of_another = None
     for path in _newest_first(folder):
         try:
             with zipfile.ZipFile(path) as archive:  # numpy stops reading where a header says, and then compares no checksum
@@ -41,38 +55,41 @@ def restore(folder, model):
                     continue
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            history = json.loads(str(arrays.pop("history")))
+            notes = json.loads(str(arrays.pop(NOTES)))
+            done = int(path.stem.partition("-")[2])
         except Exception:  # damaged since it was written, which shows in many ways: the one before it is there for this
             continue
-        if {k: v.shape for k, v in arrays.items()} != {k: tuple(v.shape) for k, v in state.items()}:
+        if shapes is not None and {k: v.shape for k, v in arrays.items()} != {k: tuple(v) for k, v in shapes.items()}:
             of_another = of_another or path
             continue
-        for name, variable in state.items():
-            variable.assign(arrays[name])
-        return history
+        return State(done, arrays, notes)
     if of_another is not None:
         raise InputError(f"{of_another} is a checkpoint of another network: remove {folder} to train this one from the start.")
-    return []
+    return None
 
 
-def epochs_done(folder):
-    """The number of epochs of the newest checkpoint in a folder, 0 if there is none."""
+def variables_of(holders: Mapping[str, Any]) -> dict:
+    """Every variable of models and optimizers, by a name that another process gives it too.
+
+    Args:
+        holders: name -> model or optimizer, anything with `variables`; a model's include the states of its random generators.
+
+    Returns:
+        {"name/0012": variable}. Keras's own names would not do: they count the layers that the process has made so far.
+    """
+    return {f"{name}/{i:04d}": variable for name, holder in holders.items() for i, variable in enumerate(holder.variables)}
+
+
+def done(folder: Path) -> int:
+    """How much the newest checkpoint in a folder holds, 0 if there is none."""
     return max((int(path.stem.partition("-")[2]) for path in _newest_first(folder)), default=0)
 
 
-def remove(folder):
+def remove(folder: Path) -> None:
     """Removes all checkpoints, when the run is finished and recorded."""
     for path in _newest_first(folder):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _newest_first(folder):
-    return sorted(Path(folder).glob("checkpoint-*.npz"), reverse=True)
-
-
-def _state(model):
-    """All state, numbered: model variables include the seed generators' states.
-
-    Keras's own names would not do: they count the layers that the process has made so far.
-    """
-    return {f"{i:04d}": variable for i, variable in enumerate([*model.variables, *model.optimizer.variables])}
+    return sorted(Path(folder).glob("checkpoint-*[0-9].npz"), reverse=True)

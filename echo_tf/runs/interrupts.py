@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the run stops at the next batch, with everything up to the last epoch kept."""
+"""SIGTERM and Ctrl-C: the run stops at the next batch, with everything up to the last checkpoint kept."""
 
 import signal
 import threading
@@ -27,7 +27,7 @@ class StopRequest:
 
     def check(self):
         if self.received is not None:
-            raise Interrupted(f"stopped by {self.received.name}; the same command continues from the last full epoch.")
+            raise Interrupted(f"stopped by {self.received.name}; the same command continues from the last checkpoint.")
 
     def _remember(self, number, _):
         self.received = signal.Signals(number)

@@ -8,34 +8,28 @@ or node dies is started again, and continues if the new worker sees the work dir
 import json
 import os
 import socket
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import tqdm
 
 import echo_tf
-from echo_tf import records
-from echo_tf.data import load_once
 from echo_tf.errors import InputError, Interrupted, InUse
 from echo_tf.files import write_atomically
-from echo_tf.guards import clear_session
-from echo_tf.interrupts import StopRequest
-from echo_tf.studies import HELD, describe_error, split_done
-from echo_tf.training import train
+from echo_tf.runs import kind_of, records
+from echo_tf.runs.interrupts import StopRequest
+from echo_tf.runs.local_engine import HELD, describe_error, split_done
+from echo_tf.runs.place import Tools
+from echo_tf.runs.runner import run
+from echo_tf.runs.settings import Settings
 
 MAX_RETRIES = 5  # of one run, after deaths of its worker or node
 LOCK_PATIENCE = 120  # seconds that a run, started again, waits for the lock of a predecessor that is still dying
 GOODBYE = 20  # seconds that interrupted runs have to stop at a batch
-PASSED_ON = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-
-
-class Places(NamedTuple):
-    """Folders, as the workers see them: the data, the records, and checkpoints with logs and models."""
-
-    data: str
-    results: str
-    work: str
+PASSED_ON = ("KERAS_BACKEND", "ECHO_TF_KINDS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 class Share(NamedTuple):
@@ -45,13 +39,22 @@ class Share(NamedTuple):
     gpus: float = 0
 
 
-def run_ray(configs, networks, places, address=None, share=None, say=tqdm.tqdm.write):
+def run_ray(
+    runs: Sequence[Settings],
+    networks: Mapping[str, ModuleType],
+    data: str,
+    tools: Tools,
+    address: str | None = None,
+    share: Share | None = None,
+    say: Callable = tqdm.tqdm.write,
+) -> dict[str, str]:
     """Does the runs of a study on a Ray cluster.
 
     Args:
-        configs: a list of `RunConfig`.
+        runs: the settings of each.
         networks: network name -> module of a package whose folder is sent to the workers.
-        places: `Places`. Records are written to its `results` by the driver too.
+        data: the data directory, as the workers see it.
+        tools: its folders, as the workers see them. Records are written to its `results` by the driver too.
         address: of the cluster; None: RAY_ADDRESS, else a cluster on this machine for as long as the study takes.
         share: a `Share`; None is one core and no GPU.
         say: prints a line.
@@ -64,7 +67,7 @@ def run_ray(configs, networks, places, address=None, share=None, say=tqdm.tqdm.w
         Interrupted: on SIGTERM or SIGINT; runs that have begun stop and keep their checkpoints.
     """
     ray = _import_ray()
-    todo, outcomes = split_done(configs, places.results)
+    todo, outcomes = split_done(runs, tools)
     if not todo:
         return outcomes
     share = share or Share()
@@ -73,14 +76,15 @@ def run_ray(configs, networks, places, address=None, share=None, say=tqdm.tqdm.w
         task = ray.remote(_run).options(
             num_cpus=share.cpus, num_gpus=share.gpus, max_retries=MAX_RETRIES, retry_exceptions=[Interrupted]
         )
-        waiting = {task.remote(config, networks[config.network], places): config for config in todo}
-        with StopRequest() as stop, tqdm.tqdm(total=len(configs), initial=len(outcomes), unit="run") as bar:
+        places = tuple(str(Path(folder).resolve()) for folder in (tools.results, tools.work, *tools.also))
+        waiting = {task.remote(settings, dict(networks), data, places): settings for settings in todo}
+        with StopRequest() as stop, tqdm.tqdm(total=len(runs), initial=len(outcomes), unit="run") as bar:
             try:
                 while waiting:
                     stop.check()
                     for reference in ray.wait(list(waiting), timeout=0.5)[0]:
-                        config = waiting.pop(reference)
-                        outcomes[str(config.run_path)] = _collect(ray, reference, config, places, say)
+                        settings = waiting.pop(reference)
+                        outcomes[str(settings.run_path)] = _collect(ray, reference, settings, tools, say)
                         bar.update()
             except Interrupted:
                 _cancel(ray, list(waiting))
@@ -101,10 +105,12 @@ def _import_ray():
 
 def _connect(ray, networks, address, share):
     """Joins the cluster and sends it this code, so that the workers run what the driver's user sees."""
+    from echo_tf.runs.surroundings import GIT_STATE, git_state
+
     packages = {Path(module.__file__).parent for module in [echo_tf, *networks.values()]}
     variables = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     variables |= {
-        records.GIT_STATE: json.dumps(records.git_state()),
+        GIT_STATE: json.dumps(git_state()),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # several runs share a device: none may take all of its memory
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -138,34 +144,37 @@ def _knock(address):
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _run(config, network, places):
-    """In a worker: one run, to its record as text and the bytes of its analysis, None where it has none."""
-    load = partial(load_once, config.dataset, places.data)
+def _run(settings, networks, data, places):
+    """In a worker: one run, to its record as text and its attached files, name -> bytes."""
+    from echo_tf.data import load_once
+    from echo_tf.guards import clear_session
+
+    results, work, *also = places
+    tools = Tools(networks.__getitem__, partial(load_once, directory=data), results, work, tuple(also), verbose=0)
     try:
-        record, _ = train(config, network, load, places.results, places.work, verbose=0, patience=LOCK_PATIENCE)
+        result, _ = run(settings, tools, patience=LOCK_PATIENCE)
     finally:
         clear_session()  # Ray gives this process the next run too
-    beside = record.get("analysis", {}).get("file")
-    found = records.path_of(config, places.results).with_name(beside).read_bytes() if beside else None
-    return json.dumps(record), found
+    names = [f"{result.path.stem}.{name}.npz" for name in result.record.get("attached", ())]
+    return json.dumps(result.record), {name: result.path.with_name(name).read_bytes() for name in names}
 
 
-def _collect(ray, reference, config, places, say):
+def _collect(ray, reference, settings, tools, say):
     """Writes the record of a run that has ended, unless it is there, and returns the run's outcome."""
     try:
-        text, found = ray.get(reference)
-        record, path = json.loads(text), records.path_of(config, places.results)
+        text, files = ray.get(reference)
+        record, path = json.loads(text), records.path_of(settings, tools.results)
         if not path.exists():
-            if found is not None:  # first: a record says that it is there
-                write_atomically(path.with_name(record["analysis"]["file"]), found)
+            for name, content in files.items():  # first: a record says that they are there
+                write_atomically(path.with_name(name), content)
             records.write(path, record)
-        outcome, words = record["status"], records.in_words(record)
+        outcome, words = record["status"], kind_of.line(record)
     except InUse:
         outcome = words = HELD
     except (ray.exceptions.RayError, InputError) as error:
         cause = getattr(error, "cause", None) or error
         outcome = words = describe_error(cause)
-    say(f"{config.run_path}: {words}")
+    say(f"{settings.run_path}: {words}")
     return outcome
 
 

@@ -1,263 +1,197 @@
-"""Configuration: a study's YAML file, `key=value` overrides, and the fully resolved settings of one run."""
+"""The settings of one run: the core that all kinds share, and how settings are checked, recorded and compared."""
 
+import json
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pydantic
-import yaml
 
-from echo_tf.distortions import DISTORTIONS
-from echo_tf.echo_sample import NOISE_SOURCES
 from echo_tf.errors import InputError, nearest
-from echo_tf.grids import Study, combinations
-from echo_tf.marginals import DENSITIES, STARTS
-from echo_tf.methods import METHODS
-from echo_tf.noise import SCHEMES
-from echo_tf.schedules import SCHEDULES
+from echo_tf.runs.kind_of import DEFAULT, kind_of
+
+MOST = 1_000_000  # beyond it, a number is a slip that would only show when memory or time runs out
+NAME = r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$"
+PLACE = ("study", "preset", "name", "variant")  # where a record stands: the work does not depend on it
 
 
 class Switch(NamedTuple):
-    """A place where the paper and the released code differ.
+    """A place where a paper and its released code differ.
 
     paper, released: what each word of `fidelity` chooses.
-    methods: those whose runs it changes; None: all.
+    where: setting -> the values under which the switch bears on a run; empty: always.
     """
 
     paper: Any
     released: Any
-    methods: tuple | None = None
+    where: Mapping[str, Collection] = {}
 
-    def chosen(self, word, method):
-        return self.released if word == "released" and self.bears_on(method) else self.paper
+    def chosen(self, word: str | None):
+        return self.released if word == "released" else self.paper
 
-    def bears_on(self, method):
-        return self.methods is None or method in self.methods
-
-
-MOST = 1_000_000  # beyond it, a number is a slip that would only show when memory or time runs out
-DECODER_INPUTS = ("code", "times_16", "batch_normalized")
-OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
-WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
-WITH_VAMP = tuple(name for name, method in METHODS.items() if "vamp_start" in method.settings)
-FIDELITY = {
-    "schedule": Switch("paper", "released"),
-    "output_kernel": Switch(4, 5),
-    "fashion_mnist_train_images": Switch(60_000, 50_000),
-    "flow_steps": Switch(2, 4, WITH_FLOW),
-    "flows_trained": Switch(True, False, WITH_FLOW),
-    "vamp_density": Switch("mixture", "mean_of_logs", WITH_VAMP),
-    "vamp_start": Switch("training_images", "mean_image", WITH_VAMP),
-    "mmd_bandwidth": Switch(None, 0.01, ("iaf-mmd",)),  # None: latents / sqrt 2
-}
+    def bears_on(self, values: Mapping) -> bool:
+        return all(values.get(key) in allowed for key, allowed in self.where.items())
 
 
-def foreign_settings(method):
-    """The settings that bear on other methods and not on this one."""
-    of_some = {*OF_ECHO, *(name for other in METHODS.values() for name in other.settings)}
-    return of_some - {*METHODS[method].settings, *(OF_ECHO if method == "echo" else ())}
+class Settings(pydantic.BaseModel):
+    """The core that all runs share. A kind's `Settings` is a subclass with settings of its own.
 
-
-class RunConfig(pydantic.BaseModel):
-    """The settings of one run; see `configs/` for where each value comes from.
-
-    study, preset, name: where the record goes; name None: made of variant, beta, seed and preset.
+    study, preset, name: where the record goes; name None: made of variant, the settings in `named_by`, seed and preset.
     variant: which of the study's variants this is, None where it has none.
-    width: factor on the network's number of filters.
-    fidelity: "paper" or "released"; decides each switch of `FIDELITY` that is not given by itself.
-    num_terms: Echo's; None: batch_size - 1. scheme, max_magnitude, standardize: Echo's; the paper's code is not standardized.
-    decoder_input: what the decoder does to the code first: nothing ("code"), "times_16", or "batch_normalized" without an
-        affine part; the last two are rivals of `standardize`, for the ablation of it.
-    beta_warmup_epochs: beta rises linearly from 0 over so many epochs (0: it is constant).
-    pseudo_inputs: of a VampPrior. flow_units: hidden layers of a flow's step; flow_mean_only: it shifts and does not scale.
-    likelihood_samples: codes for each test image in the importance-sampled log-likelihood; 0: none is made.
-    eval_samples: codes drawn for each test image. eval_noise: where Echo's donors come from at test,
-        the rest of the test "batch" (as in the paper) or a "pool" of pool_size training encodings.
-    analysis: whether to store, after training, what Table 3 and Figures 6 and 7 need (Echo only; see `echo_tf.analysis`).
+    deterministic: whether repeated or resumed on a CPU the same bits come out.
+
+    A subclass may give:
+        folders: settings whose values are the folders of a study's records.
+        named_by: settings whose values stand in a run's name.
+        upgraded(values): recorded settings of older versions, in today's terms.
+        foreign(values): {setting: what it is not a setting of} of settings that have no effect beside the others; they may
+            stand in a study's base, and are not recorded.
+        switches: what the word `fidelity` came to.
+        amount: (how much, of what) makes a run whole, such as (200, "epochs"), or None.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    folders: ClassVar[tuple[str, ...]] = ()
+    named_by: ClassVar[tuple[str, ...]] = ()
 
+    kind: str = DEFAULT
     study: str = pydantic.Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
     preset: str = pydantic.Field(default="none", pattern=r"^[a-z0-9_]+$")
-    name: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$")
-    variant: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$")
-    dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
-    method: Literal[tuple(METHODS)]
-    network: str = "alemi2018"
-    width: float = pydantic.Field(default=1.0, gt=0, le=100)
-    latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST)
-    distortion: Literal[tuple(name for name, kind in DISTORTIONS.items() if kind.is_likelihood)] = "bernoulli"
-    beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
-    epochs: int = pydantic.Field(ge=1, le=MOST)
-    batch_size: int = pydantic.Field(default=100, ge=2, le=MOST)
-    learning_rate: pydantic.PositiveFloat = pydantic.Field(default=3e-4, allow_inf_nan=False)
+    name: str | None = pydantic.Field(default=None, pattern=NAME)
+    variant: str | None = pydantic.Field(default=None, pattern=NAME)
     seed: int = pydantic.Field(default=0, ge=0, lt=2**32)
-    fidelity: Literal["paper", "released"] = "paper"
-    schedule: Literal[tuple(SCHEDULES)]
-    output_kernel: int = pydantic.Field(ge=1, le=100)
-    fashion_mnist_train_images: pydantic.PositiveInt
-    flow_steps: int = pydantic.Field(ge=1, le=100)
-    flows_trained: bool
-    vamp_density: Literal[DENSITIES]
-    vamp_start: Literal[STARTS]
-    mmd_bandwidth: float | None = pydantic.Field(ge=1e-15, le=1e15)  # its square must be a float32
-    flow_units: tuple[Annotated[int, pydantic.Field(ge=1, le=MOST)], ...] = (640, 640, 640)
-    flow_mean_only: bool = True
-    pseudo_inputs: int = pydantic.Field(default=750, ge=1, le=MOST)
-    num_terms: int | None = pydantic.Field(default=None, ge=1, le=10_000)
-    scheme: Literal[SCHEMES] | None = None
-    max_magnitude: float | None = pydantic.Field(default=None, gt=0, le=1e15)
-    standardize: bool = False
-    decoder_input: Literal[DECODER_INPUTS] = "code"
-    beta_warmup_epochs: int = pydantic.Field(default=0, ge=0, le=MOST)
-    eval_samples: int = pydantic.Field(default=1, ge=1, le=MOST)
-    likelihood_samples: int = pydantic.Field(default=0, ge=0, le=MOST)
-    eval_noise: Literal[NOISE_SOURCES] = "batch"
-    pool_size: pydantic.PositiveInt = 1000
     dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
     deterministic: bool = False
-    analysis: bool = False
 
-    @pydantic.model_validator(mode="before")
     @classmethod
-    def _decide_switches(cls, values):
-        word, method = values.get("fidelity"), values.get("method")
-        if method in METHODS:  # what a study says for its other methods is not recorded
-            values = {key: value for key, value in values.items() if key not in foreign_settings(method)}
-        return {**{key: switch.chosen(word, method) for key, switch in FIDELITY.items()}, **values}
+    def upgraded(cls, values: dict) -> dict:
+        return values
+
+    @classmethod
+    def foreign(cls, values: Mapping) -> dict[str, str]:
+        return {}
 
     @property
-    def run_name(self):
-        variant = f"{self.variant}_" if self.variant else ""
-        return self.name or f"{variant}beta{self.beta:g}_seed{self.seed}_{self.preset}"
+    def switches(self) -> dict:
+        return {}
 
     @property
-    def run_path(self):
+    def amount(self) -> tuple[int, str] | None:
+        return None
+
+    @property
+    def subject(self) -> "Settings":
+        """The run that numbers are of: this one, or the one that it measures."""
+        return self
+
+    @property
+    def run_name(self) -> str:
+        if self.name:
+            return self.name
+        parts = [f"{key}{_short(getattr(self, key))}" for key in self.named_by]
+        return "_".join([*filter(None, [self.variant]), *parts, f"seed{self.seed}", self.preset])
+
+    @property
+    def run_path(self) -> Path:
         """Where the run's files stand below results/runs and below the work directory, without an ending."""
-        return Path(self.study, self.dataset, self.method, self.run_name)
+        return Path(self.study, *(_short(getattr(self, key)) for key in self.folders), self.run_name)
+
+    def recorded(self) -> dict:
+        """The settings that have an effect, of plain types."""
+        values = self.model_dump(mode="json")
+        foreign = self.foreign(values)
+        return {key: value for key, value in values.items() if key not in foreign}
+
+    def work(self) -> str:
+        """What decides the run's work, as text: all recorded settings but those of its place."""
+        return json.dumps({k: v for k, v in self.recorded().items() if k not in PLACE}, sort_keys=True)
+
+    def law(self) -> str:
+        """What decides the law of the run's numbers, as text: its work whatever the seed, variant and preset."""
+        left_out = ("name", "seed", "deterministic", "model")
+        return json.dumps({k: v for k, v in self.recorded().items() if k not in left_out}, sort_keys=True)
+
+
+class Measurement(Settings):
+    """The core of kinds that measure a model which another run has trained.
+
+    model: the settings of that run. The record stands where the model's own would, in this study.
+    """
+
+    model: pydantic.SerializeAsAny[Settings]
+
+    @pydantic.field_validator("model", mode="before")
+    @classmethod
+    def _of_its_kind(cls, values):
+        return values if isinstance(values, Settings) else from_recorded(values)
+
+    def recorded(self) -> dict:
+        return {**super().recorded(), "model": self.model.recorded()}
+
+    def law(self) -> str:
+        return json.dumps([super().law(), self.model.law()])
 
     @property
-    def switches(self):
-        """The switches of `FIDELITY` that bear on this method."""
-        return {key: getattr(self, key) for key, switch in FIDELITY.items() if switch.bears_on(self.method)}
+    def subject(self) -> Settings:
+        return self.model.subject
 
     @property
-    def method_settings(self):
-        """What `make_method` hands to the method's parts."""
-        given = {name: getattr(self, name) for name in METHODS[self.method].settings if hasattr(self, name)}
-        if "num_terms" in given:
-            given["num_terms"] = self.num_terms or self.batch_size - 1
-        return {name: value for name, value in given.items() if value is not None}
+    def run_name(self) -> str:
+        seed = f"seed{self.seed}" if self.seed else None
+        return self.name or "_".join(filter(None, [self.variant, self.model.run_name, self.kind, seed]))
+
+    @property
+    def run_path(self) -> Path:
+        return Path(self.study, *self.model.run_path.relative_to(self.model.study).parent.parts, self.run_name)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without what is most likely a mistake: a key given twice, or one that is no string."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for place, key in enumerate(keys):
-            if not isinstance(key, str) or key in keys[:place]:
-                what = "given twice" if isinstance(key, str) else "no string"
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is {what}", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(text):
-    """The content of YAML text, of plain types alone. Raises ValueError, in whatever way it is not YAML."""
-    try:
-        return _Loader(text).get_single_data()
-    except (yaml.YAMLError, RecursionError, TypeError) as error:
-        raise ValueError(str(error) or "it is nested too deeply") from error
-
-
-def read_study(config, folder="configs"):
-    """Reads a study by path, or by name below `folder` ("echo/table1").
-
-    Raises:
-        InputError: if there is none, or it is not what a study is.
-    """
-    path = Path(config)
-    if not path.is_file():
-        path = Path(folder, f"{config}.yaml")
-    if not path.is_file():
-        names = [str(p.relative_to(folder).with_suffix("")) for p in sorted(Path(folder).rglob("*.yaml"))]
-        raise InputError(
-            f"no configuration {str(config)!r}; there are {', '.join(names) or 'none'}{nearest(str(config), names)}."
-        )
-    try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    return _validated(Study, content, str(path))
-
-
-def resolve(study, preset=None, overrides=()):
-    """The settings of one run of a study: the first of its runs in a preset, then overrides.
+def validated(values: Mapping, deliberate: Iterable[str] = ()) -> Settings:
+    """The `Settings` of a dict of settings, of the kind that it names.
 
     Args:
-        study: a `Study`.
-        preset: a key of its presets; None is "paper" where there is one.
-        overrides: strings "key=value", the value in YAML. "variant" chooses one of the study's variants.
+        values: the settings. Those of a study's base may be foreign to this run, and then have no effect.
+        deliberate: the settings that must have an effect, as somebody set them for this run.
 
     Raises:
-        InputError: naming the key, the value, what is allowed and the nearest match.
+        InputError: naming the setting, its value, what is allowed and the nearest match.
     """
-    given = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise InputError(f"settings are given as key=value, got {override!r}.")
-        try:
-            given[key] = read_yaml(value)
-        except ValueError as error:
-            raise InputError(f"{key}: {value!r} is not a YAML value.") from error
-    variant = given.get("variant") if study.variants else None
-    return validated({**next(combinations(study, preset, variant)), **given}, given)
+    model = kind_of(values.get("kind", DEFAULT)).Settings
+    foreign = model.foreign(values)
+    for key in deliberate:
+        if key in foreign:
+            raise InputError(f"setting {key} is not one of {foreign[key]}: leave it out.")
+    return checked(model, {key: value for key, value in values.items() if key not in foreign}, "setting")
 
 
-def validated(values, deliberate=()):
-    """The `RunConfig` of a dict of settings.
-
-    Args:
-        values: the settings. Those of a study's base may be other methods' and have no effect.
-        deliberate: the settings that the method must take, as somebody set them for this run.
+def from_recorded(values: Mapping) -> Settings:
+    """The `Settings` that a record or a file holds, of this version or an older one.
 
     Raises:
-        InputError: as `resolve`, also for a setting that the method does not take.
+        InputError: if they are none of this version's.
     """
-    config = _validated(RunConfig, values, "setting")
-    strangers = sorted(set(deliberate) & foreign_settings(config.method))
-    if strangers:
-        raise InputError(f"setting {strangers[0]} is not one of method {config.method!r}: leave it out.")
-    if config.analysis and (config.method, config.eval_noise) != ("echo", "batch"):
-        raise InputError(
-            "setting 'analysis' is of Echo noise made of test images: it needs method=echo and eval_noise=batch, "
-            f"got {config.method!r} and {config.eval_noise!r}."
-        )
-    return config
+    if not isinstance(values, Mapping):
+        raise InputError(f"settings must be a mapping, got {type(values).__name__}.")
+    return validated(kind_of(values.get("kind", DEFAULT)).Settings.upgraded(dict(values)))
 
 
-def completed(settings):
-    """Recorded settings (a dict) with those that did not exist yet at their defaults; as they are if no longer valid."""
-    try:
-        return RunConfig(**settings).model_dump()
-    except pydantic.ValidationError:
-        return settings
-
-
-def difference(old, new):
-    """The settings in which a recorded configuration and a resolved one (dicts) differ, as lines "key: old -> new"."""
-    old = completed(old)
+def difference(old: Settings, new: Settings) -> list[str]:
+    """The settings in which two runs differ, as lines "key: old -> new"."""
+    old, new = old.recorded(), new.recorded()
     return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
-def _validated(model, content, where):
-    if not isinstance(content, dict):
+def checked(model: type[pydantic.BaseModel], content: Any, where: str):
+    """An instance of a pydantic model. Raises InputError, one sentence for each thing that is wrong."""
+    if not isinstance(content, Mapping):
         raise InputError(f"{where} must be a mapping of keys to values, got {type(content).__name__}.")
     try:
         return model(**content)
     except pydantic.ValidationError as error:
         raise InputError("; ".join(_sentence(model, found, where) for found in error.errors())) from error
+
+
+def _short(value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _sentence(model, found, where):
@@ -266,10 +200,13 @@ def _sentence(model, found, where):
         return f"{where} {key!r} is not known{nearest(key, model.model_fields)}; allowed are {', '.join(model.model_fields)}"
     if found["type"] == "missing":
         return f"{where} {key!r} is missing"
-    close = ""
+    said = found["msg"].removeprefix("Value error, ")
     if not key:
-        return f"{where}: {found['msg'].removeprefix('Value error, ')}"
+        return said if said.startswith(where) else f"{where}: {said}"
+    close = ""
     if found["type"] == "literal_error":
         allowed = found["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         close = nearest(str(found["input"]), allowed)
-    return f"{where} {key!r} is {found['input']!r}: {found['msg'][0].lower()}{found['msg'][1:]}{close}"
+    shown = repr(found["input"])
+    shown = shown if len(shown) < 200 else f"{shown[:200]}..."
+    return f"{where} {key!r} is {shown}: {said[0].lower()}{said[1:]}{close}"

@@ -1,21 +1,58 @@
-"""A study's grid: the settings that its runs share, and the ways in which they differ."""
+"""Studies: a study's file, and the runs that it stands for."""
 
 import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from echo_tf.errors import InputError, nearest
+from echo_tf.runs.kind_of import DEFAULT, forms, kind_of
+from echo_tf.runs.settings import Measurement, Settings, checked, difference, validated
+from echo_tf.runs.yaml_text import read_yaml
+
+OWN = "own"  # the preset of a run that no study has
+TRIAL = "smoke"  # the preset that only shows that things run
+NO_RESULTS = (OWN, TRIAL)
+
+
+class Published(pydantic.BaseModel):
+    """Numbers that a paper printed, beside which a table sets those of the runs.
+
+    file: a CSV file in results/published.
+    on: the columns by which its rows are matched, a list, or {its column: the table's}.
+    where: {column of the table: value} of the rows that it speaks of.
+    columns: {its column: the table's} of numbers that the two call differently.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    file: str = pydantic.Field(pattern=r"^[A-Za-z0-9_]+\.csv$")
+    on: dict[str, str]
+    where: dict[str, Any] = {}
+    columns: dict[str, str] = {}
+
+    @pydantic.field_validator("on", mode="before")
+    @classmethod
+    def _same_names(cls, on):
+        return {name: name for name in on} if isinstance(on, list) else on
 
 
 class Study(pydantic.BaseModel):
-    """A study's file. Its runs are the product of its variants, its zips and its axes.
+    """A study's file. Its runs are the product of its variants, its zips and its axes; none where it has no base.
 
+    kind: of its runs (`echo_tf.kinds`).
+    extends: another study, whose base this one's goes before.
+    of: for kinds that measure a trained model, the study whose runs are measured, each in the same preset.
     base: settings that all runs share.
     axes: setting -> its values.
     zips: settings that vary together: each zip maps several settings to equally long lists.
     variants: name -> settings. The name stands in the run's name, so variants may differ in any setting. The name ""
         is for the runs that are no variant of anything, beside those that are.
     presets: name -> settings, the scale of a study.
+    tables, figures: what is made of its records, by form (`echo_tf.tables`, `echo_tf.figures`); None: the kind's.
+    published: a `Published`, or several by the name of the table that they go into.
 
     A preset replaces what the base says. Where it names a setting that varies, a list replaces the values and a
     single value pins it ("variant" takes names of variants); a zip in which it names a setting is set aside whole.
@@ -24,14 +61,21 @@ class Study(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    study: str
+    study: str = pydantic.Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
     description: str
-    published: str | None = None
-    base: dict
-    axes: dict[str, list]
+    kind: str = DEFAULT
+    extends: str | None = None
+    of: str | None = None
+    base: dict = {}
+    axes: dict[str, list] = {}
     zips: list[dict[str, list]] = []
     variants: dict[str, dict] = {}
-    presets: dict[str, dict]
+    presets: dict[str, dict] = {"paper": {}}
+    tables: list[str] | None = None
+    figures: list[str] | None = None
+    published: Published | dict[str, Published] | None = None
+    _file: Path | None = None
+    _measured: "Study | None" = None
 
     @pydantic.field_validator("presets")
     @classmethod
@@ -49,16 +93,38 @@ class Study(pydantic.BaseModel):
         return self
 
     @property
-    def varying(self):
-        """The settings along which runs can be chosen."""
-        return [*(["variant"] if self.variants else []), *(key for group in self.groups for key in group)]
+    def file(self) -> Path | None:
+        """The file that it was read from."""
+        return self._file
 
     @property
-    def groups(self):
+    def measured(self) -> "Study | None":
+        """The study that `of` names."""
+        return self._measured
+
+    @property
+    def varying(self) -> list[str]:
+        """The settings along which runs can be chosen."""
+        own = [*(["variant"] if self.variants else []), *(key for group in self.groups for key in group)]
+        return list(dict.fromkeys([*own, *(self.measured.varying if self.measured else ())]))
+
+    @property
+    def groups(self) -> list[dict]:
         """The zips, and each axis as a zip of one setting."""
         return [*self.zips, *({axis: choices} for axis, choices in self.axes.items())]
 
-    def choose_preset(self, name=None):
+    def forms(self, what: str) -> Sequence[str]:
+        """The names of its tables or figures ("tables", "figures")."""
+        given = getattr(self, what)
+        return forms(self.kind, what.upper()) if given is None else given
+
+    def published_in(self, table: str) -> Published | None:
+        """The published numbers that go into a table; a single `Published` goes into the first."""
+        if isinstance(self.published, Published):
+            return self.published if table == next(iter(self.forms("tables")), None) else None
+        return (self.published or {}).get(table)
+
+    def choose_preset(self, name: str | None = None) -> str:
         """The name of a preset, None being "paper" or else the first. Raises InputError if there is no such preset."""
         name = name or ("paper" if "paper" in self.presets else next(iter(self.presets)))
         if name not in self.presets:
@@ -67,11 +133,46 @@ class Study(pydantic.BaseModel):
         return name
 
 
-def combinations(study, preset=None, variant=None):
-    """The settings of every run of a study, one dict each, the last axis changing fastest.
+def read_study(config: str | Path, folder: str | Path = "configs") -> Study:
+    """Reads a study by path, or by name below `folder` ("echo/table1"), with those that it extends and measures.
+
+    Raises:
+        InputError: if there is none, or it is not what a study is.
+    """
+    return _read(config, Path(folder), ())
+
+
+def _read(config, folder, on_the_way):
+    path = Path(config)
+    if not path.is_file():
+        path = folder / f"{config}.yaml"
+    if not path.is_file():
+        names = [p.relative_to(folder).with_suffix("").as_posix() for p in sorted(folder.rglob("*.yaml"))]
+        raise InputError(
+            f"no configuration {str(config)!r}; there are {', '.join(names) or 'none'}{nearest(str(config), names)}."
+        )
+    path = path.resolve()
+    if path in on_the_way:
+        raise InputError(f"{path} extends or measures itself, by way of {', '.join(place.name for place in on_the_way)}.")
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    study = checked(Study, content, str(path))
+    kind_of(study.kind)
+    if study.extends:
+        shared = _read(study.extends, folder, (*on_the_way, path)).base
+        study = study.model_copy(update={"base": {**shared, **study.base}})
+    study._file = path
+    if study.of:
+        study._measured = _read(study.of, folder, (*on_the_way, path))
+    return study
+
+
+def combinations(study: Study, preset: str | None = None, variant: str | None = None) -> Iterator[dict]:
+    """The settings of every run of a study, one dict each, the last axis changing fastest; of a measurement, its own alone.
 
     Args:
-        study: a `Study`.
         preset: a key of its presets; None is "paper" where there is one.
         variant: a key of its variants, for the runs of that one alone; None: those of the preset.
 
@@ -90,12 +191,153 @@ def combinations(study, preset=None, variant=None):
             raise InputError(f"{study.study} has the variants {known}, got {name!r}{nearest(str(name), study.variants)}.")
         given = {**scale, **study.variants.get(name, {})}
         columns = [_columns(group, given) for group in study.groups]
-        shared = {"study": study.study, "preset": preset, **study.base}
+        shared = {**study.base, "kind": study.kind, "study": study.study, "preset": preset}
         shared.update({key: value for key, value in given.items() if not any(key in group for group in study.groups)})
         if name:
             shared["variant"] = name
         for rows in itertools.product(*(_rows(study, group) for group in columns)):
             yield {**shared, **{key: value for row in rows for key, value in row.items()}}
+
+
+def expand(study: Study, preset: str | None = None, only: Sequence[str] = ()) -> list[Settings]:
+    """All runs of a study, always in the same order.
+
+    Args:
+        preset: a key of its presets; None is "paper" where there is one.
+        only: strings "axis=value[,value]"; runs with other values are left out.
+
+    Raises:
+        InputError: for settings that do not hold, an axis or a value that the study does not have, or two runs whose
+            records would stand at one path.
+    """
+    if not study.base and not study.axes:
+        return []
+    runs = {}
+    for values in combinations(study, preset):
+        own, chosen = _split(study, values)
+        for model in _models(study, preset, chosen):
+            settings = validated({**own, **model}, study.variants.get(values.get("variant"), ()))
+            other = runs.setdefault(settings.run_path, settings)
+            if other is not settings:
+                changes = "; ".join(difference(other, settings)) or "nothing"
+                raise InputError(
+                    f"two runs of {study.study} have the name {settings.run_path}, they differ in {changes}: "
+                    "give them names of their own by making them variants."
+                )
+    return _chosen(study, list(runs.values()), only)
+
+
+def _models(study, preset, chosen):
+    """The `model` of each run of a measurement, those of the measured study with the chosen settings; of others, one time
+    nothing."""
+    if study.measured is None:
+        return [{}]
+    models = expand(study.measured, preset)
+    return [{"model": model} for model in models if all(getattr(model, key) == value for key, value in chosen.items())]
+
+
+def _split(study, values):
+    """The settings that are a run's own, and those of the model that it measures: all that its kind does not add."""
+    if study.measured is None:
+        return dict(values), {}
+    fields = kind_of(study.kind).Settings.model_fields
+    own = {"kind", "study", "preset", "name"} | (set(fields) - set(Settings.model_fields))
+    return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
+
+
+def resolve(study: Study, preset: str | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """The settings of one run: the first of a study's runs in a preset, then overrides. If those make it a run that the study
+    does not have in any scale, its preset is called "own".
+
+    Args:
+        preset: a key of the study's presets; None is "paper" where there is one.
+        overrides: strings "key=value", the value in YAML. "variant" chooses one of the study's variants. Of a measurement,
+            what is no setting of its own is one of the model's.
+
+    Raises:
+        InputError: naming the key, the value, what is allowed and the nearest match; for a study without runs.
+    """
+    return _resolved(study, preset, _given(overrides))
+
+
+def _resolved(study, preset, given):
+    if not study.base and not study.axes:
+        raise InputError(f"{study.study} has no runs: it is a figure or a table alone.")
+    deliberate, of_model = _split(study, given)
+    variant = deliberate.get("variant") if study.variants else None
+    values, chosen = _split(study, next(combinations(study, preset, variant)))
+    values |= deliberate
+    if study.measured is not None:
+        values["model"] = _resolved(study.measured, values["preset"], {**chosen, **of_model})
+    settings = validated(values, deliberate)
+    known = _has(study, deliberate) and getattr(values.get("model"), "preset", None) != OWN
+    return settings if known else settings.model_copy(update={"preset": OWN})
+
+
+def _given(overrides):
+    given = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InputError(f"settings are given as key=value, got {override!r}.")
+        key, *inner = key.split(".")  # network_settings.output_kernel=5
+        try:
+            value = read_yaml(value)
+        except ValueError as error:
+            raise InputError(f"{key}: {value!r} is not a YAML value.") from error
+        for part in reversed(inner):
+            value = {part: value}
+        given[key] = {**given[key], **value} if inner and isinstance(given.get(key), dict) else value
+    return given
+
+
+def _has(study, given):
+    """Whether a run with these overrides is one that the study has in some scale."""
+    choices = {key: values for group in study.groups for key, values in group.items()}
+    besides = ("variant", "name", "deterministic")
+    return all(key in besides or value in choices.get(key, ()) for key, value in given.items())
+
+
+def pick(runs: Sequence[Settings], index: int) -> Settings:
+    """The run of a number in `listing`. Raises InputError if there is none."""
+    if not 0 <= index < len(runs):
+        raise InputError(f"the runs have the indices 0 to {len(runs) - 1}, got {index}.")
+    return runs[index]
+
+
+def _chosen(study, runs, only):
+    for word in only:
+        axis, equals, choices = word.partition("=")
+        if not equals or axis not in study.varying:
+            known = ", ".join(study.varying)
+            raise InputError(
+                f"{study.study} varies {known}: 'only' takes axis=value[,value], got {word!r}{nearest(axis, study.varying)}."
+            )
+        there = list(dict.fromkeys(_value(settings, axis) for settings in runs))
+        chosen = []
+        for text in choices.split(","):
+            found = [value for value in there if _reads_as(text, value)]
+            if not found:
+                known = list(map(str, there))
+                raise InputError(f"{axis} has the values {', '.join(known)} here, got {text!r}{nearest(text, known)}.")
+            chosen += found
+        runs = [settings for settings in runs if _value(settings, axis) in chosen]
+    return runs
+
+
+def _value(settings, axis):
+    """A setting of a run, or of the model that it measures."""
+    if isinstance(settings, Measurement) and (axis not in type(settings).model_fields or axis in ("variant", "seed")):
+        settings = settings.model
+    value = getattr(settings, axis)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _reads_as(text, value):
+    try:
+        return text == str(value) or float(text) == float(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _as_list(value):

@@ -1,15 +1,18 @@
 """The Echo paper's Table 3 and the Gaussianity tests of its appendix D.2, rebuilt from the analyses stored with the runs."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from echo_tf import analysis, records
-from echo_tf.analysis import ENDING
 from echo_tf.data.catalog import CATALOG, title_of
+from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
+from echo_tf.runs.records import Result, by_law
+from echo_tf.runs.settings import Settings
+from echo_tf.tables import Material
+from echo_tf.tables.published import beside, in_words, markdown
 
 SETTINGS = ("dataset", "method", "preset", "beta")
 NOTE_CORRELATION = (
@@ -27,46 +30,50 @@ NOTE_GAUSSIAN = (
 )
 
 
-def analysed(results, study):
-    """The finished runs of a study whose analysis was stored, in lists, one a configuration, ordered by dataset and beta."""
-    groups = [[r for r in group if r.get("analysis")] for group in records.by_configuration(results, study)]
+def analysed(material: Material) -> list[list[Result]]:
+    """The analyses of a study in lists, one a configuration, ordered by dataset and beta.
+
+    Trainings of before analyses were runs of their own carry theirs; where the same model has both, the run counts.
+    """
+    new = [result for result in material.own if result.finished and result.settings.kind == "echo_analysis"]
+    known = {result.settings.model.work() for result in new}
+    old = [result for result in material.own if "analysis" in result.record and result.settings.kind == "autoencoder"]
+    groups = by_law([*new, *(result for result in old if result.settings.work() not in known)])
     order = {name: i for i, name in enumerate(CATALOG)}
 
     def place(group):
-        config = group[0]["config"]
-        return order.get(config["dataset"], len(order)), config["dataset"], config["preset"], config["beta"]
+        settings = group[0].settings.subject
+        return order.get(settings.dataset, len(order)), settings.dataset, settings.preset, settings.beta
 
-    return sorted((group for group in groups if group), key=place)
-
-
-def run_of(record):
-    """The name of an analysed run."""
-    return record["analysis"]["file"].removesuffix(ENDING)
+    return sorted(groups, key=place)
 
 
-def read(results, record):
-    """The arrays of a record's analysis. Raises InputError if its file is missing or damaged."""
-    config = record["config"]
-    return analysis.read(
-        Path(results, "runs", config["study"], config["dataset"], config["method"], record["analysis"]["file"])
-    )
+def arrays(result: Result) -> dict:
+    """The arrays of an analysis; results/COLUMNS.md defines them. Raises InputError if the file is missing or damaged."""
+    found = result.arrays("analysis")
+    if "pointwise_information_nats" in found:  # its name in older files
+        found["pointwise_rate_nats"] = found.pop("pointwise_information_nats")
+    for name in ("density", "pointwise_rate_nats", "anderson_darling_statistic"):
+        if name not in found:
+            raise InputError(f"the analysis beside {result.path} lacks {name}: remove it with its record and run again.")
+    return found
 
 
-def correlations(groups, published=None):
-    """Table 3: a row for each configuration, the mean over its runs; results/README.md defines the columns.
+def name_of(settings: Settings) -> str:
+    """The name of an analysed run, as it stands in the names of files."""
+    return settings.subject.run_name
 
-    Args:
-        groups: of `analysed`.
-        published: DataFrame with columns dataset, total_correlation, or None.
-    """
+
+def correlations(groups: Sequence[Sequence[Result]]) -> pd.DataFrame:
+    """Table 3: a row for each configuration, the mean over its runs; results/COLUMNS.md defines the columns."""
     rows = []
     for group in groups:
-        config, found = group[0]["config"], pd.DataFrame([r["analysis"]["total_correlation"] for r in group])
+        settings, found = group[0].settings.subject, pd.DataFrame([r.record["analysis"]["total_correlation"] for r in group])
         # errors of independent draws; those over seeds stand beside them
         errors = np.sqrt(np.square(found.filter(like="standard_error")).sum()) / len(found)
         rows.append(
             {
-                **{key: config[key] for key in SETTINGS},
+                **{key: getattr(settings, key) for key in SETTINGS},
                 "runs": len(found),
                 "draws": int(found["draws"].sum()),
                 "total_correlation_printed_nats": 2 * found["noise_nats"].mean(),
@@ -79,22 +86,17 @@ def correlations(groups, published=None):
                 "code_minus_noise_standard_error_nats": errors["code_minus_noise_standard_error_nats"],
             }
         )
-    table = pd.DataFrame(rows)
-    if published is not None:
-        published = published[["dataset", "total_correlation"]].assign(beta=1.0)
-        published = published.rename(columns={"total_correlation": "published_total_correlation_nats"})
-        table = table.merge(published, how="left", on=["dataset", "beta"])
-    return table
+    return pd.DataFrame(rows)
 
 
-def gaussianity(results, group):
-    """A row for each dimension of a configuration's first run, by falling rate; results/README.md defines the columns."""
-    config, found = group[0]["config"], read(results, group[0])
+def gaussianity(group: Sequence[Result]) -> pd.DataFrame:
+    """A row for each dimension of a configuration's first run, by falling rate; results/COLUMNS.md defines the columns."""
+    settings, found = group[0].settings.subject, arrays(group[0])
     rates = found["dimension_rate_nats"]
     whole, small = found["anderson_darling_statistic"], found["anderson_darling_statistic_small"]
     table = pd.DataFrame(
         {
-            **{key: config[key] for key in (*SETTINGS, "seed")},
+            **{key: getattr(settings, key) for key in (*SETTINGS, "seed")},
             "dimension": np.arange(len(rates)),
             "rate_nats": rates,
             "shown": np.isin(np.arange(len(rates)), found["shown_dimension"]),
@@ -113,32 +115,19 @@ def gaussianity(results, group):
     return table.sort_values("rate_nats", ascending=False, kind="stable", ignore_index=True)
 
 
-def write(results, study, published=None):
-    """Writes results/tables/<study>_total_correlation.md and .csv and <study>_anderson_darling.csv.
-
-    Returns:
-        The Markdown in a list; an empty list, and no files, where no run of the study was analysed.
-    """
-    groups = analysed(results, study)
+def write(material: Material) -> str | None:
+    """Writes <study>_total_correlation.md and .csv and <study>_anderson_darling.csv; returns the Markdown, None where no run
+    of the study was analysed."""
+    groups = analysed(material)
     if not groups:
-        return []
-    table = correlations(groups, published)
-    tests = [gaussianity(results, group) for group in groups]
-    text = _correlation_text(study, table) + "".join(_gaussianity_text(test) for test in tests)
-    stem = Path(results, "tables", study)
+        return None
+    table = beside(correlations(groups), material)
+    tests = [gaussianity(group) for group in groups]
+    text = _correlation_text(material.study, table) + "".join(_gaussianity_text(test) for test in tests)
     for name, content in (("total_correlation", table), ("anderson_darling", pd.concat(tests))):
-        write_atomically(f"{stem}_{name}.csv", content.to_csv(index=False, float_format="%.6g"))
-    write_atomically(f"{stem}_total_correlation.md", text)
-    return [text]
-
-
-def number(value, form):
-    """A number for a reader, "–" where there is none."""
-    return "–" if pd.isna(value) else format(value, form)
-
-
-def _lines(heads, rows):
-    return ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+        write_atomically(f"{material.stem}_{name}.csv", content.to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}_total_correlation.md", text)
+    return text
 
 
 def _correlation_text(study, table):
@@ -153,14 +142,14 @@ def _correlation_text(study, table):
             f"{row['total_correlation_printed_standard_error_nats']:.3f}",
             f"{row['total_correlation_nats']:.2f}",
             f"{row['total_correlation_standard_error_nats']:.3f}",
-            number(row["total_correlation_std_over_seeds_nats"], ".2f"),
+            in_words(row["total_correlation_std_over_seeds_nats"], ".2f"),
             f"{row['code_total_correlation_nats']:.2f}",
             f"{row['code_minus_noise_nats']:+.3f} ± {row['code_minus_noise_standard_error_nats']:.3f}",
-            number(row.get("published_total_correlation_nats", np.nan), ".1f"),
+            in_words(row.get("published_total_correlation_nats", np.nan), ".1f"),
         ]
         for row in table.to_dict("records")
     ]
-    return "\n".join([f"# {study}: total correlation", "", NOTE_CORRELATION, "", *_lines([*heads, "published"], rows)]) + "\n"
+    return "\n".join([f"# {study}: total correlation", "", NOTE_CORRELATION, "", *markdown([*heads, "published"], rows)]) + "\n"
 
 
 def _gaussianity_text(table):
@@ -200,4 +189,4 @@ def _gaussianity_text(table):
     title = (
         f"## {title_of(first.dataset)}, {METHODS[first.method].title}, β = {first.beta:g}, {first.preset}: Gaussian marginals"
     )
-    return "\n".join(["", title, "", note, "", *_lines(heads, rows), "", said]) + "\n"
+    return "\n".join(["", title, "", note, "", *markdown(heads, rows), "", said]) + "\n"

@@ -1,0 +1,114 @@
+"""The words and options of run.py; it imports nothing but argparse, so that --help answers at once."""
+
+import argparse
+
+FETCHED = "binary_mnist, fashion_mnist, mnist, cifar10, dsprites"  # a test holds it against the catalogue
+BENCHES = "step, checks, codes, bfloat16, methods, vamp, fit, study, torch, ring, commands"  # and this against bench.py
+SETTINGS = """settings:
+  A configuration is a YAML file of configs/. Its base and axes, the preset and then key=value say what one run is:
+    python run.py train echo/table1 --preset short dataset=binary_mnist method=vae seed=1
+  What settings there are, and what they mean: echo_tf/kinds/README.md; the message for a misspelt one lists them all.
+  A value is YAML; network_settings.output_kernel=5 sets one of a group.
+  A run that no study has, in any preset, is called `own`, and its record goes to results/own."""
+
+
+def parser(commands, work, quickstart):
+    """The parser of run.py.
+
+    Args:
+        commands: name -> function (options) -> exit status.
+        work: the default work directory.
+        quickstart: the study that is reproduced where no command is given.
+    """
+    top = argparse.ArgumentParser(
+        prog="run.py",
+        description="Rate-distortion in learned representations. Without a command: the quickstart, Echo and VAE at three "
+        "values of beta on scikit-learn's digits, a few minutes on two cores.",
+        epilog="Exit status: 0 done, 1 failed, 2 bad input, 75 interrupted (run again to continue).",
+    )
+    places = argparse.ArgumentParser(add_help=False)
+    _add_places(top, {"data_dir": None, "results": None, "work_dir": str(work)})
+    _add_places(places, dict.fromkeys(("data_dir", "results", "work_dir"), argparse.SUPPRESS))
+    top.set_defaults(command=commands["reproduce"], names=[quickstart], preset=None, engine="local", again=False)
+    words = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(name, summary, **more):
+        sub = words.add_parser(
+            name,
+            parents=[places],
+            help=summary,
+            description=summary,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **more,
+        )
+        sub.set_defaults(command=commands[name])
+        return sub
+
+    summary = "do and record one run of a configuration; continues, or skips what is done"
+    train = add("train", summary, epilog=SETTINGS)
+    train.add_argument("config", help="a YAML file, or its name below configs/ (echo/table1)")
+    train.add_argument("settings", nargs="*", metavar="key=value", help="settings that replace the configuration's")
+    train.add_argument("--preset", help="scale of the run: paper, short, quick or smoke (default: paper)")
+    train.add_argument("--deterministic", action="store_true", help="bit-equal results when repeated or resumed on a CPU")
+    _add_again(train)
+    _add_study_commands(add)
+    tables = add("tables", "rebuild the tables from results/ alone")
+    tables.add_argument("study", nargs="*", help="studies (default: all that have records)")
+    figures = add("figures", "rebuild the figures from results/ alone")
+    figures.add_argument("study", nargs="*", help="studies (default: all that have records, or need none)")
+    _add_data_commands(add, places)
+    bench = add("bench", "measure speed: ratios taken in one run")
+    bench.add_argument("only", nargs="*", metavar="PART", help=f"parts to measure (default: all): {BENCHES}")
+    return top
+
+
+def _add_places(to, default):
+    to.add_argument("--data-dir", default=default["data_dir"], help="where datasets are (default: ECHO_TF_DATA, else TFDS's)")
+    to.add_argument(
+        "--results",
+        default=default["results"],
+        help="where records, tables and figures are (default: results/; runs of one's own: results/own/)",
+    )
+    to.add_argument("--work-dir", default=default["work_dir"], help="where checkpoints, logs and trained models are")
+
+
+def _add_again(to):
+    to.add_argument("--again", action="store_true", help="train once more what has a record but no model any more")
+
+
+def _add_study_commands(add):
+    study = add("study", "all runs of a study, a list of them, or one by its index; skips what is done")
+    study.add_argument("study", help="a YAML file, or its name below configs/ (echo/rd_curves)")
+    study.add_argument("--list", action="store_true", help="list the runs: index, state, path, time left; run nothing")
+    study.add_argument("--index", type=int, metavar="I", help="only the run with this index in the list")
+    study.add_argument("--run", metavar="PATH", help="only the run with this path in the list")
+    study.add_argument("--only", nargs="+", action="extend", default=[], metavar="AXIS=VALUE[,VALUE]", help="only these runs")
+    reproduce = add("reproduce", "what is missing of a study or of a whole paper, its tables and figures")
+    reproduce.add_argument("names", nargs="*", metavar="STUDY|PAPER", help="echo/table1, echo, ... (default: every paper)")
+    for sub in (study, reproduce):
+        sub.add_argument("--preset", help="scale of the runs: paper, short, quick or smoke (default: paper)")
+        sub.add_argument("--engine", choices=("local", "ray"), default="local", help="one after another here, or a Ray cluster")
+        sub.add_argument("--address", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)")
+        sub.add_argument("--cpus-per-run", type=float, default=1, metavar="N", help="cores of a run on Ray (default: 1)")
+        sub.add_argument("--gpus-per-run", type=float, default=0, metavar="N", help="GPUs of a run on Ray (default: 0)")
+        _add_again(sub)
+
+
+def _add_data_commands(add, places):
+    data = add("data", "list, verify, import or fetch datasets")
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[places], help="what is there")
+    verify = actions.add_parser("verify", parents=[places], help="load with all checks")
+    verify.add_argument("names", nargs="*", metavar="NAME")
+    importing = actions.add_parser("import", parents=[places], help="write images or vectors from files as a TFDS dataset")
+    importing.add_argument("name", metavar="NAME")
+    importing.add_argument("files", nargs="+", metavar="FILE", help="files, or a folder of images; see echo_tf/data/README.md")
+    importing.add_argument(
+        "--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="the range of the values, where they do not tell"
+    )
+    importing.add_argument(
+        "--test-fraction", type=float, metavar="F", help="share of the test split where files name none (default: a tenth)"
+    )
+    importing.add_argument("--shape", nargs="+", type=int, metavar="N", help="of an example, where files hold rows of values")
+    fetch = actions.add_parser("fetch", parents=[places], help="download with TFDS: the only command that uses the network")
+    fetch.add_argument("name", metavar="NAME", help=FETCHED)

@@ -1,0 +1,269 @@
+"""Trains and tests a rate-distortion autoencoder: any method of `echo_tf.METHODS` in any network, on any dataset.
+
+The settings and what is read of a record; the work itself is in `echo_tf.training`.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import pydantic
+
+from echo_tf.data.catalog import CATALOG
+from echo_tf.errors import nearest
+from echo_tf.methods import METHODS
+from echo_tf.runs.place import Place
+from echo_tf.runs.records import Result
+from echo_tf.runs.settings import MOST, Switch
+from echo_tf.runs.settings import Settings as Core
+
+TABLES = ("summary",)
+FIGURES = ("rate_distortion", "samples")
+METRICS = ("rate_nats", "distortion_nats", "neg_elbo_nats")  # of a test with a likelihood
+
+_WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
+_WITH_VAMP = tuple(name for name, method in METHODS.items() if "vamp_start" in method.settings)
+FIDELITY = {
+    "schedule": Switch("paper", "released"),
+    "output_kernel": Switch(4, 5, {"network": ("alemi2018",)}),  # one of its network_settings
+    "train_images": Switch(None, 50_000, {"dataset": ("fashion_mnist",)}),
+    "flow_steps": Switch(2, 4, {"method": _WITH_FLOW}),
+    "flows_trained": Switch(True, False, {"method": _WITH_FLOW}),
+    "vamp_density": Switch("mixture", "mean_of_logs", {"method": _WITH_VAMP}),
+    "vamp_start": Switch("training_images", "mean_image", {"method": _WITH_VAMP}),
+    "mmd_bandwidth": Switch(None, 0.01, {"method": ("iaf-mmd",)}),  # None: latents / sqrt 2
+}
+OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
+OF_METHODS = {*OF_ECHO, *(name for method in METHODS.values() for name in method.settings)} - {"seed"}
+
+
+class _Training(Core):
+    """What is trained on, and how long.
+
+    train_images: the first so many training images alone; None: all.
+    epochs or steps: one of the two. checkpoint_steps: steps from one checkpoint and entry of the history to the next.
+    beta_warmup_epochs: beta rises linearly from 0 over so many epochs (0: it is constant).
+    """
+
+    dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
+    train_images: int | None = pydantic.Field(default=None, ge=2)
+    epochs: int | None = pydantic.Field(default=None, ge=1, le=MOST)
+    steps: int | None = pydantic.Field(default=None, ge=1, le=100 * MOST)
+    checkpoint_steps: int = pydantic.Field(default=10_000, ge=1, le=MOST)
+    batch_size: int = pydantic.Field(default=100, ge=2, le=MOST)
+    learning_rate: pydantic.PositiveFloat = pydantic.Field(default=3e-4, allow_inf_nan=False)
+    schedule: Literal["paper", "released", "constant"] = "paper"
+    beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
+    beta_warmup_epochs: int = pydantic.Field(default=0, ge=0, le=MOST)
+
+    @pydantic.model_validator(mode="after")
+    def _of_one_length(self):
+        if (self.epochs is None) == (self.steps is None):
+            said = "both" if self.steps else "neither"
+            raise ValueError(f"setting 'epochs' or 'steps' says how long to train, and one of the two alone, got {said}")
+        if self.steps and self.steps % min(self.steps, self.checkpoint_steps):
+            raise ValueError(
+                f"setting 'steps' is {self.steps}, which is no multiple of checkpoint_steps {self.checkpoint_steps}"
+            )
+        if self.steps and self.beta_warmup_epochs:
+            raise ValueError("setting 'beta_warmup_epochs' needs 'epochs' in place of 'steps'")
+        return self
+
+    @property
+    def amount(self) -> tuple[int, str]:
+        return (self.epochs, "epochs") if self.epochs else (self.steps, "steps")
+
+
+class _Model(Core):
+    """The network, and what its output is measured by.
+
+    network: an architecture of `models/`. network_settings: what its builders take besides. width: factor on its size.
+    decoder_input: what the decoder does to the code first: nothing ("code"), "times_16", or "batch_normalized" without an
+        affine part; the last two are rivals of `standardize`, for the ablation of it.
+    """
+
+    network: str = "alemi2018"
+    network_settings: dict[str, int | float | str | bool] = {}
+    width: float = pydantic.Field(default=1.0, gt=0, le=100)
+    latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST)
+    distortion: Literal["bernoulli", "gaussian", "squared_error"] = "bernoulli"
+    decoder_input: Literal["code", "times_16", "batch_normalized"] = "code"
+
+
+class _Parts(Core):
+    """The parts of the method; a setting of a part that the method does not have has no effect and is not recorded.
+
+    num_terms: Echo's; None: batch_size - 1. scheme, max_magnitude, standardize: Echo's; the paper's code is not standardized.
+    pseudo_inputs: of a VampPrior. flow_units: hidden layers of a flow's step; flow_mean_only: it shifts and does not scale.
+    """
+
+    num_terms: int | None = pydantic.Field(default=None, ge=1, le=10_000)
+    scheme: Literal["permutation", "replacement", "ring"] | None = None
+    max_magnitude: float | None = pydantic.Field(default=None, gt=0, le=1e15)
+    standardize: bool = False
+    flow_steps: int = pydantic.Field(default=2, ge=1, le=100)
+    flows_trained: bool = True
+    flow_units: tuple[Annotated[int, pydantic.Field(ge=1, le=MOST)], ...] = (640, 640, 640)
+    flow_mean_only: bool = True
+    pseudo_inputs: int = pydantic.Field(default=750, ge=1, le=MOST)
+    vamp_density: Literal["mixture", "mean_of_logs"] = "mixture"
+    vamp_start: Literal["training_images", "mean_image"] = "training_images"
+    mmd_bandwidth: float | None = pydantic.Field(default=None, ge=1e-15, le=1e15)  # its square must be a float32
+
+
+class Settings(_Training, _Model, _Parts):
+    """The settings of one training; see `configs/` for where each value comes from.
+
+    method: a name of `echo_tf.METHODS`.
+    fidelity: "paper" or "released"; decides each switch of `FIDELITY` that is not given by itself.
+    eval_samples: codes drawn for each test image. eval_noise: where Echo's donors come from at test,
+        the rest of the test "batch" (as in the paper) or a "pool" of pool_size training encodings.
+    """
+
+    folders: ClassVar = ("dataset", "method")
+    named_by: ClassVar = ("beta",)
+
+    method: str
+    fidelity: Literal["paper", "released"] = "paper"
+    eval_samples: int = pydantic.Field(default=1, ge=1, le=MOST)
+    eval_noise: Literal["batch", "pool"] = "batch"
+    pool_size: pydantic.PositiveInt = 1000
+
+    @pydantic.field_validator("method")
+    @classmethod
+    def _a_known_method(cls, method):
+        if method not in METHODS:
+            raise ValueError(f"it must be one of {', '.join(METHODS)}{nearest(method, METHODS)}")
+        return method
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _decide_switches(cls, values):
+        chosen = {key: s.chosen(values.get("fidelity")) for key, s in FIDELITY.items() if s.bears_on(_with_defaults(values))}
+        if "output_kernel" in chosen:
+            given = values.get("network_settings", {})
+            if isinstance(given, dict):
+                values = {**values, "network_settings": {"output_kernel": chosen["output_kernel"], **given}}
+        return {**{key: value for key, value in chosen.items() if key != "output_kernel"}, **values}
+
+    @classmethod
+    def foreign(cls, values: dict) -> dict[str, str]:
+        method = values.get("method")
+        own = {*METHODS[method].settings, *(OF_ECHO if method == "echo" else ())} if method in METHODS else OF_METHODS
+        found = dict.fromkeys(OF_METHODS - own, f"method {method!r}")
+        if not values.get("steps"):
+            found["checkpoint_steps"] = "a training by epochs"
+        return found
+
+    @classmethod
+    def upgraded(cls, values: dict) -> dict:
+        """Records of before kinds: measurements were settings, and settings of one network or dataset were everybody's."""
+        values = {key: value for key, value in values.items() if key not in ("likelihood_samples", "analysis")}
+        kernel, images = values.pop("output_kernel", None), values.pop("fashion_mnist_train_images", None)
+        if kernel is not None and values.get("network", "alemi2018") == "alemi2018":
+            values["network_settings"] = {"output_kernel": kernel}
+        if images not in (None, 60_000) and values.get("dataset") == "fashion_mnist":
+            values["train_images"] = images
+        return values
+
+    @property
+    def switches(self) -> dict:
+        """The switches of `FIDELITY` that bear on this run."""
+        values = {**self.model_dump(), **self.network_settings}
+        return {key: values[key] for key, switch in FIDELITY.items() if key in values and switch.bears_on(values)}
+
+    @property
+    def method_settings(self) -> dict:
+        """What `make_method` hands to the method's parts."""
+        given = {name: getattr(self, name) for name in METHODS[self.method].settings if hasattr(self, name)}
+        if "num_terms" in given:
+            given["num_terms"] = self.num_terms or self.batch_size - 1
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def _with_defaults(values):
+    return {"network": Settings.model_fields["network"].default, **values}
+
+
+def perform(settings: Settings, place: Place) -> dict:
+    """Trains and tests the model; see `echo_tf.training`."""
+    from echo_tf import training
+
+    return training.perform(settings, place)
+
+
+def rows(record: dict) -> list[dict]:
+    """One row: the means over the test images, and their standard errors.
+
+    Distortion and -ELBO are named with their unit: `distortion_nats` for a likelihood, else `distortion_<unit>` and no -ELBO.
+    """
+    if record["status"] != "finished":
+        return []
+    test = record["test"]
+    likelihood = test.get("log_likelihood", {}).get("neg_log_likelihood_nats", {})  # in old records
+    return [
+        {
+            **{name: float(value["mean"]) for name, value in test["metrics"].items()},
+            **{_error(name): _or_none(value["standard_error"]) for name, value in test["metrics"].items()},
+            "neg_log_likelihood_nats": _or_none(likelihood.get("mean")),
+            "rate_floor_nats": _or_none(test["rate_floor_nats"]),
+            "parameters": int(record["parameters"]),
+            "data_variant": str(record["data"]["variant"]),
+        }
+    ]
+
+
+def _or_none(value):
+    return None if value is None else float(value)
+
+
+def _error(name):
+    stem, _, unit = name.rpartition("_")
+    return f"{stem}_standard_error_over_images_{unit}"
+
+
+def line(record: dict) -> str:
+    """The test metrics of a run in words."""
+    shared = f" (trained as {record['same_training_as']})" if "same_training_as" in record else ""
+    terms = []
+    for name, value in record["test"]["metrics"].items():
+        stem, _, unit = name.rpartition("_")
+        terms.append(f"{stem.replace('neg_elbo', '-ELBO')} {value['mean']:.2f} {unit}")
+    return f"{', '.join(terms)} per test image{shared}"
+
+
+def seconds_left(settings: Settings, done: int, finished: Sequence[Result]) -> float | None:
+    """From the finished trainings with the same network, batches and method (or any method, where there is none of this one),
+    by the number of training images."""
+    images = _training_images(settings, finished)
+    total, unit = settings.amount
+    share = (total - done) * (settings.batch_size if unit == "steps" else images or 0)
+    for with_method in (True, False):
+        paces = [_pace(r) for r in finished if _alike(settings, r.settings, with_method) and _pace(r)]
+        if paces and share:
+            return share * sum(paces) / len(paces)
+    return 0.0 if done == total else None
+
+
+def _pace(result):
+    """Seconds an image, None where the record does not tell."""
+    total, unit = result.settings.amount
+    try:
+        per = result.settings.batch_size if unit == "steps" else result.record["data"]["train_images_used"]
+        return float(result.record["train_seconds"]) / (total * per)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _alike(settings, other, with_method):
+    names = ["network", "width", "latent_dim", "batch_size", "dtype_policy"] + ["method"] * with_method
+    return all(getattr(settings, name) == getattr(other, name) for name in names)
+
+
+def _training_images(settings, finished):
+    """How many images the run will train on, as far as is known without loading them."""
+    if settings.dataset in CATALOG:
+        size = CATALOG[settings.dataset].sizes["train"]
+        return min(size, settings.train_images or size)
+    of_this = (r.record.get("data") for r in finished if r.settings.dataset == settings.dataset)
+    found = (data.get("train_images_used") for data in of_this if isinstance(data, dict))
+    return next((number for number in found if isinstance(number, int)), None)

@@ -1,0 +1,184 @@
+"""What a kind's work is given: its data and network, what it needs of other runs, checkpoints, and the request to stop."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from echo_tf.errors import InputError
+from echo_tf.files import write_atomically
+from echo_tf.runs import checkpoints, records
+from echo_tf.runs.settings import Settings, difference, from_recorded
+from echo_tf.runs.studies import OWN
+
+
+class Tools(NamedTuple):
+    """What the command line hands to all runs.
+
+    network: the name of an architecture -> its module.
+    load: the name of a dataset -> the dataset.
+    results: the folder of the records.
+    work: the folder of checkpoints, logs and trained models.
+    also: further results folders in which runs that are needed may be.
+    verbose: 1 for progress bars, 2 for lines, 0 for silence.
+    """
+
+    network: Callable[[str], ModuleType]
+    load: Callable[[str], Any]
+    results: str | Path = "results"
+    work: str | Path = "work"
+    also: tuple = ()
+    verbose: int = 1
+
+
+class ModelGone(InputError):
+    """A run that is needed has its record, but its model is gone. settings: those of that run."""
+
+    def __init__(self, settings, message):
+        super().__init__(message)
+        self.settings = settings
+
+
+class Place:
+    """Where one run is performed.
+
+    folder: its folder in the work directory.
+    verbose: as in `Tools`.
+    seen: name -> dataset, of those that it has used.
+    attached: name -> arrays that will stand beside its record.
+    """
+
+    def __init__(self, settings: Settings, tools: Tools, stop):
+        self.settings, self.tools, self._stop = settings, tools, stop
+        self.folder = Path(tools.work, settings.run_path)
+        self.verbose = tools.verbose
+        self.seen, self.attached = {}, {}
+
+    def check(self) -> None:
+        """Raises Interrupted once the run has been asked to stop; to be called often."""
+        self._stop.check()
+
+    @property
+    def progress(self) -> bool:
+        """Whether to show progress bars."""
+        return self.verbose == 1
+
+    def data(self, name: str):
+        """A dataset by its name."""
+        if name not in self.seen:
+            self.seen[name] = self.tools.load(name)
+        return self.seen[name]
+
+    def network(self, name: str) -> ModuleType:
+        """An architecture by its name."""
+        return self.tools.network(name)
+
+    def needed(self, settings: Settings) -> records.Result:
+        """The record of a run that this one needs. Raises InputError, with the command that makes it, if it is not there."""
+        result = find_anywhere(settings, self.tools)
+        if result is None or not result.finished:
+            raise InputError(f"{self.settings.run_path} needs the run {settings.run_path} first: {command(settings)}")
+        return result
+
+    def of_one_work(self, settings: Settings) -> list[records.Result]:
+        """The record of a run that this one needs, and that of the run whose training it shares, if there is one."""
+        result = self.needed(settings)
+        shared = result.record.get("same_training_as")
+        paths = [Path(folder, "runs", f"{shared}.json") for folder in (self.tools.results, *self.tools.also) if shared]
+        return [result, *(records.read(path) for path in paths if path.is_file())]
+
+    def model(self, settings: Settings):
+        """The model that a run which this one needs has trained, as Keras saved it. Raises InputError as `needed`."""
+        import keras
+
+        path = model_path(self.needed(settings), self.tools.work)
+        if path is None:
+            raise ModelGone(
+                settings,
+                f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no "
+                f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {command(settings)} --again",
+            )
+        try:
+            return keras.saving.load_model(path, compile=False)
+        except Exception as error:  # a damaged archive fails in many ways
+            said = " ".join(str(error).split())[:300]
+            raise InputError(f"{path} cannot be loaded ({said}): train it again with: {command(settings)} --again") from error
+
+    def keep(self, model) -> None:
+        """Saves a trained model as the run's."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        model.save(self.folder / "saving.keras")
+        (self.folder / "saving.keras").replace(self.folder / "model.keras")
+
+    def attach(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Puts arrays beside the record, as `<run>.<name>.npz`."""
+        self.attached[name] = arrays
+
+    def save(self, done: int, arrays: Mapping[str, np.ndarray], notes: Any = None) -> None:
+        """Writes a checkpoint; see `checkpoints.save`."""
+        path = self.folder / "config.json"
+        if not path.exists():  # only now: settings that the work refused must not stand in the way of their correction
+            write_atomically(path, json.dumps(self.settings.recorded(), indent=1))
+        checkpoints.save(self.folder, done, arrays, notes)
+
+    def restore(self, shapes: Mapping[str, tuple] | None = None) -> checkpoints.State | None:
+        """The newest readable checkpoint; see `checkpoints.restore`. Raises InputError if it is another configuration's."""
+        path = self.folder / "config.json"
+        if path.exists():
+            refuse_another(_read_settings(path), self.settings, self.folder)
+        return checkpoints.restore(self.folder, shapes)
+
+
+def refuse_another(old: Settings, settings: Settings, place: Path) -> None:
+    """Raises InputError if a record or checkpoint is of other settings than a run's."""
+    changes = difference(old, settings)
+    if changes:
+        raise InputError(
+            f"{place} belongs to another configuration ({'; '.join(changes)}): "
+            "go back to it, give this run a name of its own (name=...), or remove that file or folder."
+        )
+
+
+def find(settings: Settings, results: str | Path) -> records.Result | None:
+    """The record of a run, None if there is none. Raises InputError if it is damaged or another configuration's."""
+    path = records.path_of(settings, results)
+    if not path.exists():
+        return None
+    result = records.read(path)
+    refuse_another(result.settings, settings, path)
+    return result
+
+
+def find_anywhere(settings: Settings, tools: Tools) -> records.Result | None:
+    """The record of a run in any of the results folders, None if there is none."""
+    for folder in (tools.results, *tools.also):
+        result = find(settings, folder)
+        if result is not None:
+            return result
+    return None
+
+
+def model_path(result: records.Result, work: str | Path) -> Path | None:
+    """Where the model of a finished run is: its own, or that of the run whose training it shares; None if it is gone."""
+    names = [result.settings.run_path, result.record.get("same_training_as")]
+    paths = [Path(work, name, "model.keras") for name in names if name]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def command(settings: Settings) -> str:
+    """The command that does one run, as far as it can be said in a line."""
+    if settings.preset in (OWN, "none"):
+        return f"run.py train {settings.study}, with the settings that make that run"
+    return f"run.py study {settings.study} --preset {settings.preset} --run {settings.run_path}"
+
+
+def _read_settings(path):
+    try:
+        return from_recorded(dict(json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}), so that nobody can tell whose checkpoints stand beside it: remove {path.parent}."
+        ) from error

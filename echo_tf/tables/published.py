@@ -1,0 +1,45 @@
+"""The papers' numbers beside those of the runs."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from echo_tf.errors import InputError
+from echo_tf.tables import Material
+
+
+def beside(table: pd.DataFrame, material: Material) -> pd.DataFrame:
+    """The table with a column `published_X` for every column X that the published numbers have too.
+
+    Rows are matched as the study says (`on`), and only those that it speaks of (`where`).
+
+    Raises:
+        InputError: if the file of published numbers is missing, or lacks a column.
+    """
+    asked = material.published
+    if asked is None:
+        return table
+    path = Path(material.published_folder, asked.file)
+    try:
+        numbers = pd.read_csv(path).rename(columns=asked.columns)
+        keys = numbers[list(asked.on)].rename(columns=asked.on)
+        speaks_of = pd.Series(True, index=table.index)
+        for column, value in asked.where.items():
+            speaks_of &= table[column] == value
+        known = table[list(asked.on.values())]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"the published numbers of {material.study} cannot be had from {path}: {error}.") from error
+    shared = [column for column in numbers if column in table and column not in asked.on]
+    numbers = pd.concat([keys, numbers[shared].add_prefix("published_")], axis=1)
+    found = known.where(speaks_of).merge(numbers, how="left", on=list(asked.on.values()))
+    return table.assign(**{name: found[name].to_numpy() for name in numbers if name.startswith("published_")})
+
+
+def in_words(value, form: str) -> str:
+    """A number for a reader, "–" where there is none."""
+    return "–" if pd.isna(value) else format(value, form)
+
+
+def markdown(heads, rows) -> list[str]:
+    """The lines of a Markdown table."""
+    return ["| " + " | ".join(map(str, row)) + " |" for row in (heads, ["---"] * len(heads), *rows)]

@@ -1,0 +1,209 @@
+"""The training and the test of a rate-distortion autoencoder: the work of the kind `autoencoder`."""
+
+import inspect
+import time
+from functools import partial
+
+import keras
+import numpy as np
+
+from echo_tf.errors import InputError
+from echo_tf.evaluation import evaluate, unit_of
+from echo_tf.guards import forget_compiled
+from echo_tf.methods import make_method
+from echo_tf.optimizers import FusedAdam
+from echo_tf.runs import records
+from echo_tf.runs.fitting import fit
+from echo_tf.runs.tensorboard_log import TensorBoardLog
+from echo_tf.schedules import SCHEDULES, BetaWarmup
+
+NUM_EXAMPLES = 10  # test images whose reconstructions a record keeps
+EXAMPLE_SAMPLES = 10  # encodings averaged in each (Echo paper, section 5.2)
+NUM_GENERATED = 20  # images from the model's own marginal that a record keeps
+MOST_TESTED = 10_000  # images tested of a dataset that has no test split
+
+
+def perform(settings, place):
+    """Trains, tests and saves the model of `autoencoder.Settings`. Returns what the record says of it."""
+    network = place.network(settings.network)
+    check_network(settings, network)
+    data = place.data(settings.dataset).padded(getattr(network, "MULTIPLE", 1))
+    padded = data.image_shape != place.data(settings.dataset).image_shape
+    number = _num_training_images(settings, data)
+    model = build(settings, network, data.image_shape)
+    _check_range(settings, data, model)
+    if hasattr(model.marginal, "start_from"):
+        if number < settings.pseudo_inputs:
+            raise InputError(f"setting 'pseudo_inputs' is {settings.pseudo_inputs}, but {data.name} has {number} images.")
+        model.marginal.start_from(data.floats("train", slice(number)))
+    unit = unit_of(model)
+    columns = {"learning_rate": "learning_rate", "rate": "rate_nats", "distortion": f"distortion_{unit}"}
+    columns |= {"neg_elbo": "neg_elbo_nats", "loss": "loss_nats" if unit == "nats" else "loss"}
+    trained = fit(
+        model,
+        lambda rows: (data.floats("train", rows),),
+        number,
+        settings,
+        place,
+        columns=columns,
+        callbacks=lambda: _callbacks(settings, place, data),
+    )
+    total, unit = settings.amount
+    payload = {
+        "data": {"train_images_used": number, **({"padded_to": list(data.image_shape)} if padded else {})},
+        "parameters": model.count_params(),
+        "history": trained.history,
+        "train_seconds": round(sum(entry["seconds"] for entry in trained.history), 1),
+    }
+    if trained.diverged:
+        done = trained.history[-1][unit.removesuffix("s")] if trained.history else 0
+        return {**payload, "status": "diverged", "reason": f"diverged after {done} {unit} (last finite checkpoint kept)"}
+    payload |= measure(settings, data, model, place)
+    place.keep(model)
+    return payload
+
+
+def build(settings, network, image_shape):
+    """The compiled autoencoder of `autoencoder.Settings`, its weights drawn from Keras's global seed."""
+    shared = {"image_shape": tuple(image_shape), "width": settings.width}
+    takes = {builder: inspect.signature(builder).parameters for builder in (network.encoder, network.decoder)}
+    encoder, decoder = (
+        partial(builder, **shared, **{k: v for k, v in settings.network_settings.items() if k in takes[builder]})
+        for builder in takes
+    )
+    try:
+        model = make_method(
+            settings.method,
+            encoder,
+            decoder if settings.decoder_input == "code" else partial(_mapping_first, decoder, settings.decoder_input),
+            beta=settings.beta,
+            distortion=settings.distortion,
+            latent_dim=settings.latent_dim,
+            **settings.method_settings,
+        )
+    except ValueError as error:  # a size that the network cannot take, a flow on another backend
+        raise InputError(f"{settings.network} cannot be built for {settings.method} on {settings.dataset}: {error}") from error
+    model.build((None, *image_shape))
+    # epsilon 1e-7 is that of the released code (Keras's default, unlike the 1e-8 of Adam's paper)
+    model.compile(FusedAdam(settings.learning_rate, epsilon=1e-7))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def check_network(settings, network):
+    """Raises InputError for network_settings that neither builder of the network takes."""
+    parameters = [p for builder in (network.encoder, network.decoder) for p in inspect.signature(builder).parameters]
+    own = [name for name in dict.fromkeys(parameters) if name not in ("latent_dim", "head_activations", "image_shape", "width")]
+    for key in settings.network_settings:
+        if key not in own:
+            raise InputError(
+                f"setting 'network_settings' of {settings.network} may be {', '.join(own) or 'none'}, got {key!r}."
+            )
+
+
+def _mapping_first(decoder, name, latent_dim):
+    """A decoder that maps the code before it does anything else; see `autoencoder.Settings`."""
+    layer = {
+        "times_16": lambda: keras.layers.Rescaling(16.0),
+        "batch_normalized": lambda: keras.layers.BatchNormalization(center=False, scale=False),
+    }[name]()
+    return keras.Sequential([keras.Input((latent_dim,)), layer, decoder(latent_dim=latent_dim)], name="decoder")
+
+
+def _num_training_images(settings, data):
+    number = min(len(data.splits["train"]), settings.train_images or len(data.splits["train"]))
+    if number < settings.batch_size:
+        raise InputError(f"setting 'batch_size' is {settings.batch_size}, but {data.name} has {number} training images.")
+    return number
+
+
+def _check_range(settings, data, model):
+    low, high = model.measure_of_distortion.limits or (-np.inf, np.inf)
+    if not low <= data.limits[0] <= data.limits[1] <= high:
+        raise InputError(
+            f"setting 'distortion' is {settings.distortion!r}, which takes values within {low:g}..{high:g}, but those of "
+            f"{data.name} lie within {data.limits[0]:g}..{data.limits[1]:g}: take distortion=gaussian, or scale them."
+        )
+
+
+def _callbacks(settings, place, data):
+    total, unit = settings.amount
+    stride = settings.checkpoint_steps if unit == "steps" else 1
+    schedule = SCHEDULES[settings.schedule]
+    rate = keras.callbacks.LearningRateScheduler(lambda done, _: schedule(done * stride, total, settings.learning_rate))
+    warmup = [BetaWarmup(settings.beta_warmup_epochs, settings.beta)] if settings.beta_warmup_epochs else []
+    return [rate, *warmup, TensorBoardLog(place.folder / "tensorboard", _some_test_images(data, settings.batch_size))]
+
+
+def _test_split(data):
+    return "test" if "test" in data.splits else "train"
+
+
+def _some_test_images(data, batch_size):
+    """A batch of test images at random, always the same: a whole batch, so that Echo has its donors."""
+    split = _test_split(data)
+    return data.floats(split, np.random.default_rng(0).permutation(len(data.splits[split]))[:batch_size])
+
+
+def tested(settings, place):
+    """The images on which the model of a training is tested, and the split that they are of: for what measures it later.
+
+    Returns:
+        (floats (n, ...), "test", or "train" where a dataset has no other: then at most 10,000 at random).
+    """
+    network = place.network(settings.network)
+    return _tested(place.data(settings.dataset).padded(getattr(network, "MULTIPLE", 1)))
+
+
+def _tested(data):
+    split = _test_split(data)
+    number = len(data.splits[split])
+    if split == "test" or number <= MOST_TESTED:
+        return data.floats(split), split
+    return data.floats(split, np.sort(np.random.default_rng(0).permutation(number)[:MOST_TESTED])), split
+
+
+def measure(settings, data, model, place):
+    """The test metrics and the example reconstructions of a trained model."""
+    started = time.perf_counter()
+    forget_compiled(model)  # or the last digits depend on whether this process has trained it, too
+    x, split = _tested(data)
+    is_echo = model.marginal is None
+    if is_echo:
+        pool = np.random.default_rng(settings.seed).permutation(len(data.splits["train"]))[: settings.pool_size]
+        model.adapt(data.floats("train", pool), settings.batch_size)
+        model.channel.noise_source = settings.eval_noise
+    metrics = evaluate(model, x, settings.eval_samples, settings.batch_size, place.check, place.progress)
+    shown = _some_test_images(data, settings.batch_size)
+    reconstructions = model.reconstruct(shown, EXAMPLE_SAMPLES, settings.batch_size)
+    return {
+        "test": {
+            "metrics": metrics,
+            "split": split,
+            "images": len(x),
+            "samples_per_image": settings.eval_samples,
+            "echo_noise_from": settings.eval_noise if is_echo else None,
+            "rate_floor_nats": model.channel.rate_floor if is_echo else None,
+            "seconds": round(time.perf_counter() - started, 1),
+        },
+        **_examples(data, shown, reconstructions, model),
+    }
+
+
+def _examples(data, shown, reconstructions, model):
+    """Some images, their reconstructions and samples, their range mapped onto [0, 1]; nothing for data that are no images."""
+    if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
+        return {}
+    low, high = data.limits
+
+    def packed(images):
+        return records.pack_images(np.clip((np.asarray(images) - low) / (high - low), 0, 1))
+
+    return {
+        "examples": {
+            "images": packed(shown[:NUM_EXAMPLES]),
+            "reconstructions": packed(reconstructions[:NUM_EXAMPLES]),
+            "encodings_averaged": EXAMPLE_SAMPLES,
+            "samples": packed(model.generate(NUM_GENERATED)),
+        }
+    }

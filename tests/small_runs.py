@@ -1,0 +1,33 @@
+"""Runs that take seconds: tiny images, a tiny network, and the tools that a test hands to a run."""
+
+import numpy as np
+
+from echo_tf.data import ImageData
+from echo_tf.kinds import autoencoder
+from echo_tf.runs.place import Tools
+from echo_tf.runs.runner import run as run_settings
+from models import kingma2014
+
+TINY = {"study": "tests", "dataset": "tiny", "method": "echo", "network": "kingma2014", "epochs": 2, "batch_size": 10}
+TINY |= {"latent_dim": 3, "width": 0.1, "learning_rate": 0.02}
+
+
+def tiny_images():
+    rng = np.random.default_rng(0)
+    bars = {name: np.arange(8)[:, None] < rng.integers(1, 8, (n, 1, 1, 1)) for name, n in (("train", 45), ("test", 23))}
+    splits = {name: np.broadcast_to(x, (len(x), 8, 8, 1)).astype(np.uint8) for name, x in bars.items()}
+    return ImageData("tiny", "bars", "made here", splits, 1)
+
+
+def tools(place, load=tiny_images, network=kingma2014):
+    return Tools(lambda name: network, lambda name: load(), place / "results", place / "work", verbose=0)
+
+
+def tiny(**settings):
+    return autoencoder.Settings(**{**TINY, **settings})
+
+
+def run(place, load=tiny_images, network=kingma2014, **settings):
+    """(record, whether it was there) of a training."""
+    result, existed = run_settings(tiny(**settings), tools(place, load, network))
+    return result.record, existed

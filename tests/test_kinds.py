@@ -1,0 +1,230 @@
+"""The contract of kinds of run, and the proof that a kind is one file: see echo_tf/kinds/README.md."""
+
+import json
+import os
+import signal
+
+import pytest
+
+import echo_tf.kinds
+import run as command_line
+from echo_tf import figures, tables
+from echo_tf.errors import InputError, Interrupted
+from echo_tf.kinds import autoencoder, echo_analysis, likelihood
+from echo_tf.runs import kind_of, local_engine, records, survey
+from echo_tf.runs.place import Place
+from echo_tf.runs.runner import missing, run
+from echo_tf.runs.studies import Study, expand
+from tests.small_runs import TINY, tiny, tools
+
+SMALLEST = {
+    "autoencoder": lambda: tiny(method="vae", beta=0.5, epochs=3),
+    "likelihood": lambda: likelihood.Settings(study="more", samples=11, model=tiny(method="vae", beta=0.5, epochs=3)),
+    "echo_analysis": lambda: echo_analysis.Settings(study="more", model=tiny(beta=0.5)),
+}
+UNITS = ("_nats", "_sse", "_seconds", "_bytes")
+COUNTS = ("parameters", "samples_per_image", "draws", "_marginals")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    from functools import partial
+
+    from echo_tf import analysis
+
+    monkeypatch.setattr(analysis, "analyse", partial(analysis.analyse, samples_per_image=2, noise_batches=20))
+
+
+@pytest.mark.parametrize("name", kind_of.kinds())
+def test_every_kind_performs_stops_continues_skips_and_can_be_read(name, tmp_path, monkeypatch):
+    settings, given = SMALLEST[name](), tools(tmp_path)
+    for needed in missing(settings, given):
+        run(needed, given)
+    assert missing(settings, given) == [] and settings.kind == name
+    monkeypatch.setattr(Place, "check", lambda place: (_ for _ in ()).throw(Interrupted("stopped")))
+    with pytest.raises(Interrupted):
+        run(settings, given)
+    assert not records.path_of(settings, given.results).exists()
+    monkeypatch.undo()
+    result, existed = run(settings, given)
+    assert not existed and result.finished and run(settings, given)[1]
+    assert json.loads(result.path.read_text())["config"] == settings.recorded() == result.settings.recorded()
+    assert result.settings.run_path == settings.run_path
+    for row in result.rows():
+        for column, value in row.items():
+            assert isinstance(value, str | None) or column.endswith((*UNITS, *COUNTS)), f"{column} has no unit"
+    assert kind_of.line(result.record).count("\n") == 0
+    assert survey.listing([settings], given).splitlines()[0].split()[1] == "finished"
+
+
+def test_table_and_figure_of_every_kind_come_from_records_alone(tmp_path):
+    given = tools(tmp_path)
+    for name in kind_of.kinds():
+        settings = SMALLEST[name]()
+        for needed in (*missing(settings, given), settings):
+            run(needed, given)
+    every = records.read_all(given.results)
+    assert {result.settings.kind for result in every} == set(kind_of.kinds())
+    for study in ("tests", "more"):
+        assert tables.write(given.results, study, every)
+        assert all(path.is_file() for path in figures.write(given.results, study, every))
+
+
+TOY = '''
+"""A random walk: a kind of run of one's own."""
+from typing import ClassVar
+import numpy as np
+import pydantic
+from echo_tf.runs.settings import Settings as Core
+
+class Settings(Core):
+    """steps: how far. width: of a step."""
+    folders: ClassVar = ("width",)
+    kind: str = "toy"
+    steps: int = pydantic.Field(ge=1)
+    width: float = 1.0
+    after: bool = False
+
+    @property
+    def amount(self):
+        return self.steps, "steps"
+
+def needs(settings):
+    return [settings.model_copy(update={"after": False, "variant": None})] if settings.after else []
+
+def perform(settings, place):
+    state = place.restore({"at": (), "generator": (624,)})
+    generator = np.random.RandomState(settings.seed)
+    done, at = 0, 0.0
+    if state is not None:
+        done, at = state.done, float(state.arrays["at"])
+        generator.set_state(("MT19937", state.arrays["generator"], state.notes, 0, 0.0))
+    if settings.after:
+        at += place.needed(needs(settings)[0]).rows()[0]["distance_nats"]
+    for step in range(done + 1, settings.steps + 1):
+        at += settings.width * generator.uniform(-1, 1)
+        name, keys, position, *_ = generator.get_state()
+        place.save(step, {"at": np.array(at), "generator": keys}, position)
+        place.check()
+    place.attach("path", {"end": np.array(at)})
+    return {"distance": at}
+
+def rows(record):
+    return [{"distance_nats": record["distance"]}]
+'''
+STUDY = {"study": "walks", "description": "d", "kind": "toy", "base": {"steps": 9}, "presets": {"tiny": {}}}
+STUDY |= {"axes": {"width": [0.5, 2.0], "seed": [0, 1]}, "variants": {"": {}, "on": {"after": True, "width": 2.0, "seed": 0}}}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    (tmp_path / "kinds").mkdir()
+    (tmp_path / "kinds/toy.py").write_text(TOY)
+    monkeypatch.setattr(echo_tf.kinds, "__path__", [*echo_tf.kinds.__path__, str(tmp_path / "kinds")])
+
+
+def test_a_kind_is_one_file_found_by_its_name(toy, tmp_path, capsys):
+    (tmp_path / "walks.yaml").write_text(json.dumps(STUDY))
+    places = ["--results", str(tmp_path / "results"), "--work-dir", str(tmp_path / "work")]
+
+    def command(*words):
+        assert command_line.main([*words, *places]) == 0, capsys.readouterr()
+        return capsys.readouterr().out
+
+    assert "5 runs: 5 missing" in command("study", str(tmp_path / "walks.yaml"), "--list")
+    said = command("reproduce", str(tmp_path / "walks.yaml"))
+    assert "5 runs: 5 finished" in said and "| tiny | on |" in said
+    assert "5 runs: 5 finished" in command("study", str(tmp_path / "walks.yaml"), "--list")
+    written = (tmp_path / "results/tables/walks_rows.csv").read_text()
+    assert written in [(command("tables"), (tmp_path / "results/tables/walks_rows.csv").read_text())[1]]
+    assert len(written.splitlines()) == 6 and written.splitlines()[0] == "preset,variant,seed,width,after,distance_nats"
+    [on] = [r for r in records.read_all(tmp_path / "results") if r.settings.after]
+    assert on.record["attached"] == ["path"] and on.arrays("path")["end"] == on.record["distance"]
+
+
+def test_a_toy_that_is_stopped_anywhere_ends_where_it_would_have(toy, tmp_path):
+    settings = kind_of.kind_of("toy").Settings(study="walks", steps=30, seed=3)
+    whole, _ = run(settings, tools(tmp_path / "whole"))
+
+    class Stopping(Place):
+        def save(self, done, *arguments):
+            super().save(done, *arguments)
+            if done % 10 == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    given = tools(tmp_path / "stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echo_tf.runs.runner.Place", Stopping)
+        for done in (10, 20):
+            with pytest.raises(Interrupted):
+                run(settings, given)
+            assert survey.survey([settings], given)[0][:2] == ("unfinished", done)
+    result, _ = run(settings, given)
+    assert result.record["distance"] == whole.record["distance"]
+
+
+def test_a_kind_that_is_not_there_or_lacks_a_part_is_said(tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text("def rows(record): return []")
+    monkeypatch.setattr(echo_tf.kinds, "__path__", [*echo_tf.kinds.__path__, str(tmp_path)])
+    for name, message in (
+        ("autoencodr", "did you mean 'autoencoder'"),
+        ("half", "lacks Settings, perform"),
+        ("../x", "must be one of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            expand(Study(**{**STUDY, "kind": name}))
+
+
+def test_a_study_of_measurements_has_a_run_for_each_of_those_that_it_measures(tmp_path):
+    models = Study(study="models", description="d", base={**TINY, "method": "vae"}, axes={"beta": [0.5, 1.0], "seed": [0, 1]})
+    study = Study(study="more", description="d", kind="likelihood", base={"samples": 5, "seed": 1})
+    study._measured = models
+    assert [str(s.run_path) for s in expand(study)] == [
+        f"more/tiny/vae/beta{beta}_seed1_paper_likelihood" for beta in ("0.5", "1")
+    ]
+    assert len(expand(study, None, ["beta=1"])) == 1
+    outcomes = local_engine.run_local(
+        expand(study), tools(tmp_path), lambda s: run(s, tools(tmp_path))[0], say=lambda line: None
+    )
+    assert all("needs the run models/tiny/vae" in outcome for outcome in outcomes.values())
+
+
+def test_a_training_by_steps_checkpoints_by_steps_and_continues(tmp_path):
+    settings = {
+        "method": "vae",
+        "epochs": None,
+        "steps": 12,
+        "checkpoint_steps": 3,
+        "schedule": "constant",
+        "deterministic": True,
+    }
+    settings = autoencoder.Settings(**{**TINY, **settings})  # 4 steps are an epoch
+    whole, _ = run(settings, tools(tmp_path / "whole"))
+    assert [entry["step"] for entry in whole.record["history"]] == [3, 6, 9, 12]
+
+    class Stopping(Place):
+        def save(self, done, *arguments):
+            super().save(done, *arguments)
+            if done == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    given = tools(tmp_path / "stopped")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr("echo_tf.runs.runner.Place", Stopping)
+        run(settings, given)
+    assert "6 of 12 steps" in survey.listing([settings], given)
+    result, _ = run(settings, given)
+    assert result.record["test"]["metrics"] == whole.record["test"]["metrics"]
+
+
+@pytest.mark.parametrize("method", ["vae-vamp", "vae-maf", "echo"])
+def test_a_run_stopped_between_its_last_checkpoint_and_its_record_ends_with_the_same_bits(tmp_path, method):
+    settings = tiny(method=method, pseudo_inputs=12, flow_units=(8,), deterministic=True)
+    whole, _ = run(settings, tools(tmp_path / "whole"))
+    given = tools(tmp_path / "stopped")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr("echo_tf.training.measure", lambda *_: (_ for _ in ()).throw(Interrupted("stopped")))
+        run(settings, given)
+    result, _ = run(settings, given)
+    assert result.record["test"]["metrics"] == whole.record["test"]["metrics"]
+    assert result.record["examples"] == whole.record["examples"]
