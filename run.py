@@ -82,19 +82,30 @@ def tools_of(options, results):
     return Tools(network_of, lambda name: data.load_once(name, directory), results, options.work_dir, also, verbose)
 
 
-def run_one(settings, tools, again=False):
-    """Does one run, or says that it is done. Returns its `Result`."""
-    from echo_tf.runs import kind_of
-    from echo_tf.runs.place import find
+def run_one(settings, tools, again=False, retrain=False):
+    """Does one run, or says that it is done. Returns its `Result`.
 
-    existed = find(settings, tools.results) is not None
+    Args:
+        again: train once more what has a record but no model any more.
+        retrain: do that for a model that this run needs.
+    """
+    from echo_tf.runs import kind_of
+    from echo_tf.runs.place import ModelGone, find
+
+    result = find(settings, tools.results)
+    existed = result is not None
     if not existed or again:
         import_keras()
         from echo_tf.runs.runner import run
 
-        result, existed = run(settings, tools, again=again)
-    else:
-        result = find(settings, tools.results)
+        try:
+            result, existed = run(settings, tools, again=again)
+        except ModelGone as gone:
+            if not retrain:
+                raise
+            print(f"{gone.settings.run_path} has a record, but its model is gone: it is trained again", flush=True)
+            run(gone.settings, tools._replace(results=gone.results), again=True)
+            result, existed = run(settings, tools)
     line = f"{'there already: ' if existed else ''}{result.path}: {kind_of.line(result.record)}"
     print(line, file=sys.stdout if result.finished else sys.stderr, flush=True)
     return result
@@ -115,7 +126,8 @@ def run_all(runs, options, tools):
         share = Share(options.cpus_per_run, options.gpus_per_run)
         outcomes = run_ray(runs, networks, directory, tools, options.address, share)
     else:
-        outcomes = local_engine.run_local(runs, tools, lambda settings: run_one(settings, tools, options.again))
+        retrain = options.command is command_reproduce
+        outcomes = local_engine.run_local(runs, tools, lambda settings: run_one(settings, tools, options.again, retrain))
     return local_engine.conclude(outcomes)
 
 
@@ -178,27 +190,13 @@ def command_reproduce(options):
 
 
 def do_needed(runs, options, tools):
-    """Does the runs that others need and that have no record or, where a measurement is to be made, no model any more."""
-    from echo_tf.runs import kind_of
-    from echo_tf.runs.place import find, find_anywhere, model_path
+    """Does the runs that others need and that have no record. Returns the exit status."""
+    from echo_tf.runs.place import find
     from echo_tf.runs.runner import missing
 
-    status = 0
     todo = [settings for settings in runs if find(settings, tools.results) is None]
     needed = list(dict.fromkeys(other for settings in todo for other in missing(settings, tools)))
-    if needed:
-        status = run_all(needed, options, tools)
-    for other in dict.fromkeys(other for settings in todo for other in kind_of.needs(settings)):
-        result = find_anywhere(other, tools)
-        if (
-            result is not None
-            and result.finished
-            and model_path(result, tools.work) is None
-            and "analysis" not in result.record
-        ):
-            print(f"{other.run_path} has a record, but its model is gone: it is trained again, its record stays", flush=True)
-            run_one(other, tools, again=True)
-    return status
+    return run_all(needed, options, tools) if needed else 0
 
 
 def study_names(names):

@@ -233,3 +233,20 @@ def test_the_help_texts_name_what_there_is():
     assert sorted(command_line.FETCHED.split(", ")) == sorted(FETCHABLE)
     parts = [name.removeprefix("bench_") for name in vars(bench) if name.startswith("bench_")]
     assert sorted(command_line.BENCHES.split(", ")) == sorted(parts)
+
+
+def test_reproduce_trains_what_a_measurement_needs_and_once_more_where_a_model_is_gone(command, tmp_path):
+    study = {"study": "mine", "description": "d", "kind": "likelihood", "of": str(tmp_path / "models.yaml")}
+    study |= {"base": {"samples": 5}, "presets": {"tiny": {}}}
+    settings = {"dataset": "digits", "network": "kingma2014", "width": 0.02, "latent_dim": 2, "epochs": 1, "method": "vae"}
+    models = {"study": "models", "description": "d", "base": settings, "presets": {"tiny": {}}}
+    for name, content in (("mine", study), ("models", models)):
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(content))
+    said = command("reproduce", tmp_path / "mine.yaml").out
+    assert said.index("models/digits/vae/beta1_seed0_tiny") < said.index("-log p(x)")
+    [(tmp_path / "results/runs" / path).unlink() for path in ("mine/digits/vae/beta1_seed0_tiny_likelihood.json",)]
+    [path.unlink() for path in (tmp_path / "work").rglob("model.keras")]
+    said = command("study", tmp_path / "mine.yaml", status=1)
+    assert "train it again with: run.py study models" in said.err
+    said = command("reproduce", tmp_path / "mine.yaml").out
+    assert "its model is gone: it is trained again" in said and "1 run: 1 finished" in said

@@ -35,11 +35,14 @@ class Tools(NamedTuple):
 
 
 class ModelGone(InputError):
-    """A run that is needed has its record, but its model is gone. settings: those of that run."""
+    """A run that is needed has its record, but its model is gone.
 
-    def __init__(self, settings, message):
+    settings: those of that run. results: the results folder of its record.
+    """
+
+    def __init__(self, settings, results, message):
         super().__init__(message)
-        self.settings = settings
+        self.settings, self.results = settings, results
 
 
 class Place:
@@ -94,10 +97,12 @@ class Place:
         """The model that a run which this one needs has trained, as Keras saved it. Raises InputError as `needed`."""
         import keras
 
-        path = model_path(self.needed(settings), self.tools.work)
+        result = self.needed(settings)
+        path = model_path(result, self.tools.work)
         if path is None:
             raise ModelGone(
                 settings,
+                str(result.path).removesuffix(f"/runs/{settings.run_path}.json"),
                 f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no "
                 f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {command(settings)} --again",
             )

@@ -96,6 +96,9 @@ class Settings(pydantic.BaseModel):
         """Where the run's files stand below results/runs and below the work directory, without an ending."""
         return Path(self.study, *(_short(getattr(self, key)) for key in self.folders), self.run_name)
 
+    def __hash__(self):
+        return hash((self.run_path, self.work()))
+
     def recorded(self) -> dict:
         """The settings that have an effect, of plain types."""
         values = self.model_dump(mode="json")
