@@ -9,11 +9,12 @@ import signal
 import sys
 
 INTERRUPTED = 75
+STDERR = os.dup(2)  # where messages go while an import's own are kept out of sight
 
 
 def stop_at_once(number, _):
     """Before a run has begun nothing is at stake, and an import that an exception cuts short says so in tracebacks."""
-    os.write(2, f"run.py: interrupted by {signal.Signals(number).name}: run again to continue\n".encode())
+    os.write(STDERR, f"run.py: interrupted by {signal.Signals(number).name}: run again to continue\n".encode())
     os._exit(INTERRUPTED)
 
 

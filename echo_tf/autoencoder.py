@@ -21,7 +21,7 @@ from echo_tf import inputs
 from echo_tf.distortions import distortion_of
 from echo_tf.guards import forget_compiled, num_replicas, on_tensorflow_cpu, plain_errors
 from echo_tf.heads import outputs_of
-from echo_tf.marginals import StandardNormal, VampPrior
+from echo_tf.marginals import StandardNormal
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -112,7 +112,7 @@ class RateDistortionAutoencoder(keras.Model):
             raise ValueError(f"the encoder must give two outputs, [loc, log_scale], got the shape(s) {shapes}.")
         loc_shape, log_scale_shape = shapes
         layers = [(self.channel, [loc_shape, log_scale_shape]), *((penalty, loc_shape) for penalty in self.penalties)]
-        layers.append((self.marginal, input_shape if isinstance(self.marginal, VampPrior) else loc_shape))
+        layers.append((self.marginal, input_shape if getattr(self.marginal, "of_examples", False) else loc_shape))
         for layer, shape in layers:
             if layer is not None and not layer.built:  # parts of a loaded model are built already
                 layer.build(shape)

@@ -14,7 +14,7 @@ from keras import ops
 from echo_tf.flows import AutoregressiveFlow
 from echo_tf.guards import at_least_float32
 from echo_tf.heads import half
-from echo_tf.marginals import GaussianMixture, StandardNormal, normal_log_prob
+from echo_tf.marginals import normal_divergence, normal_log_prob
 
 
 class Draw(NamedTuple):
@@ -87,10 +87,9 @@ class GaussianSample(keras.layers.Layer):
         In closed form under a standard normal p (the default); under another `density` (of a marginal's `given`),
         -H(q(z|x)) - log p(z) at the draw, a sample of its expectation.
         """
-        if density is None or isinstance(density, StandardNormal):
-            loc, log_scale = self._encodings(inputs)
-            divergence = 0.5 * (ops.exp(2.0 * log_scale) + ops.square(loc) - 1.0) - log_scale
-            return _sum_all(ops.sum(divergence, axis=-1))
+        measure = normal_divergence if density is None else getattr(density, "divergence", None)
+        if measure is not None:
+            return measure(*self._encodings(inputs))
         return self.negative_entropy(inputs) - density.log_prob(draw.code)
 
     def log_ratio(self, inputs, draw, density):
@@ -146,13 +145,13 @@ class FlowSample(GaussianSample):
         return self.log_ratio(inputs, draw, density)
 
     def log_ratio(self, inputs, draw, density):
-        if isinstance(density, GaussianMixture):
+        if getattr(density, "of_base", False):
             draw = Draw(draw.base, draw.base)
         return self.log_prob(inputs, draw) - density.log_prob(draw.code)
 
     def generate(self, n, density):
         codes = density.sample(n)
-        return self.from_base(codes).code if isinstance(density, GaussianMixture) else codes
+        return self.from_base(codes).code if getattr(density, "of_base", False) else codes
 
     def get_config(self):
         own = ("num_steps", "hidden_units", "mean_only", "trained")

@@ -2,6 +2,10 @@
 
 A marginal is a Keras layer. `given(encoder)` is its density: something with `log_prob(z)` in nats, shape (B,), and
 `sample(n)`. For all but the VampPrior, whose density is made of the encoder's outputs, that is the layer itself.
+
+A density may also have `divergence(loc, log_scale)`, KL(N(loc, scale) || p) of diagonal Gaussians where that is known in closed
+form; and `of_base`, true if it is over the code before the channel's flow. A marginal with `of_examples` is built for the shape of
+the examples in place of the codes'.
 """
 
 import math
@@ -21,6 +25,12 @@ def normal_log_prob(z, loc, log_scale):
     return ops.sum(-0.5 * (ops.square((z - loc) * ops.exp(-log_scale)) + LOG_2_PI) - log_scale, axis=-1)
 
 
+def normal_divergence(loc, log_scale):
+    """KL(N(loc, diag exp(2 log_scale)) || N(0, I)) in nats, (B, ..., d) -> (B,)."""
+    values = 0.5 * (ops.exp(2.0 * log_scale) + ops.square(loc) - 1.0) - log_scale
+    return ops.sum(values, axis=tuple(range(1, len(values.shape))))
+
+
 class GaussianMixture:
     """A mixture of Gaussians with diagonal covariances and equal weights.
 
@@ -29,6 +39,8 @@ class GaussianMixture:
         density: "mixture", or "mean_of_logs" for the mean over k of log N_k in the place of the log of their mean.
         seeds: a `keras.random.SeedGenerator`.
     """
+
+    of_base = True
 
     def __init__(self, loc, log_scale, density, seeds):
         self.loc, self.log_scale, self.density, self._seeds = loc, log_scale, density, seeds
@@ -49,6 +61,8 @@ class GaussianMixture:
 
 class Density(keras.layers.Layer):
     """A marginal that is a density by itself: calling it gives log p(z), in float32 or better."""
+
+    of_examples = False
 
     def __init__(self, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
@@ -88,6 +102,9 @@ class StandardNormal(Density):
         """log p(z) in nats, shape (B,)."""
         z = ops.convert_to_tensor(z, dtype=self.compute_dtype)
         return ops.sum(-0.5 * (ops.square(z) + LOG_2_PI), axis=tuple(range(1, len(z.shape))))
+
+    def divergence(self, loc, log_scale):
+        return normal_divergence(loc, log_scale)
 
     def sample(self, n):
         """Draws n codes, shape (n, ..., d)."""
@@ -161,6 +178,8 @@ class VampPrior(keras.layers.Layer):
 
     Input shape (of `build`): that of the examples, (B, ...).
     """
+
+    of_examples = True
 
     def __init__(self, num_pseudo_inputs=750, density="mixture", start="training_images", seed=None, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)

@@ -1,5 +1,7 @@
 import hashlib
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -43,3 +45,16 @@ def test_runs_that_start_together_do_not_disturb_each_other_s_probe(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: files.check_writable(tmp_path / "runs"), range(200)))
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_temporary_files_of_processes_that_are_gone_are_swept_away_and_others_stay(tmp_path):
+    script = "import sys; from echo_tf import files; open(f'{sys.argv[1]}/.a{files._mark()}', 'w').close()"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "ECHO_TF_LAZY": "1"}, check=True)
+    mine = tmp_path / f".b{files._mark()}"
+    old, strange = tmp_path / ".c.1@elsewhere.part", tmp_path / ".part"
+    for path in (mine, old, strange):
+        path.write_text("")
+    os.utime(old, (0, 0))
+    assert len(list(tmp_path.iterdir())) == 4
+    files.sweep(tmp_path)
+    assert set(tmp_path.iterdir()) == {mine, strange}

@@ -160,7 +160,11 @@ def test_merge_keys_still_merge():
 def test_a_run_that_no_study_has_is_called_own_and_one_along_its_axes_is_not():
     for overrides in (["epochs=1"], ["dataset=digits"], ["dataset=binary_mnist", "seed=11"], ["beta=2"]):
         assert resolve(TABLE1, None, overrides).preset == "own", overrides
-    for preset, overrides in ((None, []), ("short", ["seed=1", "method=vae"]), (None, ["variant=standardized", "name=mine"])):
+    for preset, overrides in (
+        (None, []),
+        ("short", ["seed=1", "method=vae"]),
+        (None, ["variant=standardized", "beta=1", "epochs=200"]),
+    ):
         assert resolve(TABLE1, preset, overrides).preset == (preset or "paper")
 
 

@@ -212,10 +212,10 @@ def expand(study: Study, preset: str | None = None, only: Sequence[str] = ()) ->
     """
     if not study.base and not study.axes:
         return []
-    runs = {}
+    runs, measured = {}, expand(study.measured, preset) if study.measured is not None else None
     for values in combinations(study, preset):
         own, chosen = _split(study, values)
-        for model in _models(study, preset, chosen):
+        for model in _models(measured, chosen):
             settings = validated({**own, **model}, study.variants.get(values.get("variant"), ()))
             other = runs.setdefault(settings.run_path, settings)
             if other is not settings:
@@ -227,13 +227,11 @@ def expand(study: Study, preset: str | None = None, only: Sequence[str] = ()) ->
     return _chosen(study, list(runs.values()), only)
 
 
-def _models(study, preset, chosen):
-    """The `model` of each run of a measurement, those of the measured study with the chosen settings; of others, one time
-    nothing."""
-    if study.measured is None:
+def _models(measured, chosen):
+    """The `model` of each run of a measurement, those of the measured runs with the chosen settings; else, once, nothing."""
+    if measured is None:
         return [{}]
-    models = expand(study.measured, preset)
-    return [{"model": model} for model in models if all(getattr(model, key) == value for key, value in chosen.items())]
+    return [{"model": model} for model in measured if all(getattr(model, key) == value for key, value in chosen.items())]
 
 
 def _split(study, values):
@@ -265,12 +263,12 @@ def _resolved(study, preset, given):
         raise InputError(f"{study.study} has no runs: it is a figure or a table alone.")
     deliberate, of_model = _split(study, given)
     variant = deliberate.get("variant") if study.variants else None
-    values, chosen = _split(study, next(combinations(study, preset, variant)))
-    values |= deliberate
+    first, chosen = _split(study, next(combinations(study, preset, variant)))
+    values = {**first, **deliberate}
     if study.measured is not None:
         values["model"] = _resolved(study.measured, values["preset"], {**chosen, **of_model})
     settings = validated(values, deliberate)
-    known = _has(study, deliberate) and getattr(values.get("model"), "preset", None) != OWN
+    known = _has(study, deliberate, first) and getattr(values.get("model"), "preset", None) != OWN
     return settings if known else settings.model_copy(update={"preset": OWN})
 
 
@@ -291,11 +289,11 @@ def _given(overrides):
     return given
 
 
-def _has(study, given):
-    """Whether a run with these overrides is one that the study has in some scale."""
+def _has(study, given, first):
+    """Whether a run with these overrides of the preset's first run is one that the study has in some scale."""
     choices = {key: values for group in study.groups for key, values in group.items()}
     besides = ("variant", "name", "deterministic")
-    return all(key in besides or value in choices.get(key, ()) for key, value in given.items())
+    return all(key in besides or value in choices.get(key, [first.get(key)]) for key, value in given.items())
 
 
 def pick(runs: Sequence[Settings], index: int) -> Settings:

@@ -104,7 +104,7 @@ def _set_apart(every):
 
 def _against_baseline(table):
     """Adds, in a study of variants, how much worse than its baseline each row is."""
-    if not (table["variant"] == "baseline").any():
+    if "neg_elbo_nats" not in table or not (table["variant"] == "baseline").any():
         return table
     alike = ["dataset", "method", "preset", "beta"]
     baseline = table[table["variant"] == "baseline"].drop_duplicates(alike)[[*alike, "neg_elbo_nats"]]
