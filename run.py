@@ -316,12 +316,12 @@ def import_keras():
     Raises:
         InputError: if Keras does not start.
     """
+    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     if "keras" in sys.modules:
         return
     from echo_tf.errors import InputError
 
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by itself on processors without AVX-512, where it halves a step
-    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     sys.stderr.flush()
     shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -4,8 +4,8 @@ A marginal is a Keras layer. `given(encoder)` is its density: something with `lo
 `sample(n)`. For all but the VampPrior, whose density is made of the encoder's outputs, that is the layer itself.
 
 A density may also have `divergence(loc, log_scale)`, KL(N(loc, scale) || p) of diagonal Gaussians where that is known in closed
-form; and `of_base`, true if it is over the code before the channel's flow. A marginal with `of_examples` is built for the shape of
-the examples in place of the codes'.
+form; and `of_base`, true if it is over the code before the channel's flow. A marginal with `of_examples` is built for the shape
+of the examples in place of the codes'.
 """
 
 import math

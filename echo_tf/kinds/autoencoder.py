@@ -148,7 +148,8 @@ class Settings(_Training, _Model, _Parts):
     @classmethod
     def foreign(cls, values: dict) -> dict[str, str]:
         method = values.get("method")
-        own = {*METHODS[method].settings, *(OF_ECHO if method == "echo" else ())} if method in METHODS else OF_METHODS
+        known = METHODS.get(method) if isinstance(method, str) else None
+        own = {*known.settings, *(OF_ECHO if method == "echo" else ())} if known else OF_METHODS
         found = dict.fromkeys(OF_METHODS - own, f"method {method!r}")
         if not values.get("steps"):
             found["checkpoint_steps"] = "a training by epochs"
@@ -199,6 +200,7 @@ def rows(record: dict) -> list[dict]:
     if record["status"] != "finished":
         return []
     test = record["test"]
+    dict(record.get("examples", {}))  # what is damaged is to be found here, and not by a figure
     likelihood = test.get("log_likelihood", {}).get("neg_log_likelihood_nats", {})  # in old records
     return [
         {

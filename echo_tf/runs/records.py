@@ -147,9 +147,12 @@ def pack_images(images: np.ndarray) -> dict:
 
 
 def unpack_images(packed: Mapping) -> np.ndarray:
-    """The inverse of `pack_images`, up to the rounding to 8 bits."""
-    pixels = np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib_base64"])), np.uint8)
-    return pixels.reshape(packed["shape"]) / 255.0
+    """The inverse of `pack_images`, up to the rounding to 8 bits. Raises InputError for what is damaged."""
+    try:
+        pixels = np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib_base64"])), np.uint8)
+        return pixels.reshape(packed["shape"]) / 255.0
+    except (KeyError, TypeError, ValueError, zlib.error) as error:
+        raise InputError(f"the images of a record are damaged ({error}): remove it and run again.") from error
 
 
 def _plain(value):

@@ -231,6 +231,12 @@ def _models(measured, chosen):
     """The `model` of each run of a measurement, those of the measured runs with the chosen settings; else, once, nothing."""
     if measured is None:
         return [{}]
+    for key in chosen:
+        if any(key not in type(model).model_fields for model in measured):
+            known = ", ".join(type(measured[0]).model_fields)
+            raise InputError(
+                f"setting {key!r} is none of the runs that are measured{nearest(key, known.split(', '))}: {known}."
+            )
     return [{"model": model} for model in measured if all(getattr(model, key) == value for key, value in chosen.items())]
 
 
