@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+from echo_tf import figures, tables
+from echo_tf.data import ImageData
 from echo_tf.errors import InputError
 from echo_tf.runs import records
 from models import alemi2018
@@ -209,3 +211,32 @@ def test_damaged_settings_beside_checkpoints_are_said_in_one_line(tmp_path):
         path.write_text(content)
         with pytest.raises(InputError, match="is damaged"):
             run(tmp_path, method="vae")
+
+
+@pytest.mark.parametrize("distortion", ["gaussian", "squared_error"])
+def test_vectors_of_any_range_train_and_no_likelihood_means_no_elbo(tmp_path, distortion):
+    x = np.random.default_rng(0).normal(0, 3, (60, 7)).astype(np.float32)
+    splits = {"train": x[:45], "test": x[45:]}
+    data = ImageData("vectors", "normal", "made here", splits, limits=(float(x.min()), float(x.max())))
+    record, _ = run(tmp_path, lambda: data, method="vae", distortion=distortion)
+    unit = {"gaussian": "nats", "squared_error": "sse"}[distortion]
+    assert set(record["test"]["metrics"]) == {"rate_nats", f"distortion_{unit}", *(["neg_elbo_nats"] * (unit == "nats"))}
+    assert "examples" not in record and f"distortion_{unit}" in record["history"][0]
+    found = records.read_all(tmp_path / "results")
+    assert tables.write(tmp_path / "results", "tests", found) and figures.write(tmp_path / "results", "tests", found) == []
+    with pytest.raises(InputError, match="takes values within 0..1.*distortion=gaussian"):
+        run(tmp_path, lambda: data, method="vae", name="bernoulli")
+
+
+def test_images_of_a_size_that_the_network_cannot_take_are_padded_and_the_record_says_so(tmp_path):
+    images = {split: x[:, :7, :6] for split, x in tiny_images().splits.items()}
+    data = ImageData("small", "cut", "made here", images, 1)
+    record, _ = run(tmp_path, lambda: data, network=alemi2018, method="vae", epochs=1)
+    assert record["data"]["padded_to"] == [8, 8, 1] and record["examples"]["images"]["shape"] == [10, 8, 8, 1]
+    assert record["data"]["sha256"] == data.sha256
+
+
+def test_a_dataset_without_a_test_split_is_tested_on_training_images_and_the_record_says_so(tmp_path):
+    data = ImageData("alone", "bars", "made here", {"train": tiny_images().splits["train"]}, 1)
+    record, _ = run(tmp_path, lambda: data, method="vae", epochs=1)
+    assert record["test"]["split"] == "train" and record["test"]["images"] == 45

@@ -15,7 +15,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     Args:
         folder: where the log goes.
-        images: a batch of test images (n, H, W, C), n >= 10.
+        images: a batch of test images (n, H, W, C), n >= 10; of other examples no picture is logged.
     """
 
     def __init__(self, folder, images):
@@ -35,7 +35,8 @@ class TensorBoardLog(keras.callbacks.Callback):
         with self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 self._summary.scalar(name, value)
-            self._summary.image("reconstructions", self._grid()[None])
+            if self.images.ndim == 4 and self.images.shape[3] in (1, 3):
+                self._summary.image("reconstructions", self._grid()[None])
         self._writer.flush()
 
     def on_train_end(self, logs=None):
