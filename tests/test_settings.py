@@ -85,6 +85,8 @@ def test_every_preset_of_every_study_resolves(path):
         (["beta"], ["key=value", "'beta'"]),
         (["beta=[1"], ["beta", "YAML"]),
         (["method=vae", "num_terms=9"], ["num_terms", "'vae'"]),
+        (["analysis=true"], ["'analysis'", "echo/table3"]),
+        (["output_kernel=5"], ["'output_kernel'", "network_settings.output_kernel"]),
         (["method=vae", "eval_noise=pool"], ["eval_noise", "'vae'"]),
     ],
 )

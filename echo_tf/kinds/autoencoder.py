@@ -34,6 +34,12 @@ FIDELITY = {
 }
 OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
 OF_METHODS = {*OF_ECHO, *(name for method in METHODS.values() for name in method.settings)} - {"seed"}
+GONE = {
+    "likelihood_samples": "the study echo/likelihood measures trained models",
+    "analysis": "the study echo/table3 analyses trained models",
+    "output_kernel": "it is network_settings.output_kernel",
+    "fashion_mnist_train_images": "it is train_images",
+}
 
 
 class _Training(Core):
@@ -138,6 +144,9 @@ class Settings(_Training, _Model, _Parts):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _decide_switches(cls, values):
+        for gone, instead in GONE.items():
+            if gone in values:
+                raise ValueError(f"setting {gone!r} is no longer one: {instead}")
         chosen = {key: s.chosen(values.get("fidelity")) for key, s in FIDELITY.items() if s.bears_on(_with_defaults(values))}
         if "output_kernel" in chosen:
             given = values.get("network_settings", {})
