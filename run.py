@@ -237,7 +237,8 @@ def each_study(options):
 
 
 def command_tables(options):
-    from echo_tf import documents, tables
+    from echo_tf import tables
+    from echo_tf.tables import documents
 
     for folder, name, every, study in each_study(options):
         for text in tables.write(folder, name, every, study, RESULTS / "published"):

@@ -12,12 +12,12 @@ import pytest
 import echo_tf
 import echo_tf.kinds
 import run
-from echo_tf import documents
 from echo_tf.errors import InputError
 from echo_tf.methods import METHODS
 from echo_tf.runs import kind_of
 from echo_tf.runs.runner import run as run_settings
 from echo_tf.runs.studies import expand, read_study, resolve
+from echo_tf.tables import documents
 from tests.conftest import ROOT
 from tests.small_runs import tools
 

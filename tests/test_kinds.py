@@ -223,7 +223,7 @@ def test_a_run_stopped_between_its_last_checkpoint_and_its_record_ends_with_the_
     whole, _ = run(settings, tools(tmp_path / "whole"))
     given = tools(tmp_path / "stopped")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr("echo_tf.training.measure", lambda *_: (_ for _ in ()).throw(Interrupted("stopped")))
+        patch.setattr("echo_tf.kinds._training.measure", lambda *_: (_ for _ in ()).throw(Interrupted("stopped")))
         run(settings, given)
     result, _ = run(settings, given)
     assert result.record["test"]["metrics"] == whole.record["test"]["metrics"]

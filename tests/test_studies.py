@@ -142,7 +142,7 @@ def states(configs, tmp_path):
 def test_a_run_that_fails_or_diverges_does_not_stop_the_rest(do, tmp_path, capsys, monkeypatch):
     configs = studies.expand(a_study(axes={"method": ["vae"], "seed": [0, 1, 2]}))
     schedule = {"paper": lambda epoch, epochs, base: 1e30 if current.seed == 1 else base}
-    monkeypatch.setattr("echo_tf.training.SCHEDULES", schedule)
+    monkeypatch.setattr("echo_tf.kinds._training.SCHEDULES", schedule)
 
     def before(config):
         nonlocal current

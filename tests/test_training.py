@@ -94,7 +94,7 @@ def test_the_record_says_where_echo_s_noise_came_from(tmp_path):
 
 @pytest.mark.parametrize("method", ["vae", "echo"])
 def test_a_run_that_diverges_keeps_its_last_finite_checkpoint_and_says_so(tmp_path, monkeypatch, method):
-    monkeypatch.setattr("echo_tf.training.SCHEDULES", {"paper": lambda epoch, epochs, base: base if epoch < 1 else 1e30})
+    monkeypatch.setattr("echo_tf.kinds._training.SCHEDULES", {"paper": lambda epoch, epochs, base: base if epoch < 1 else 1e30})
     record, _ = run(tmp_path, method=method, epochs=4, network=alemi2018)
     assert record["status"] == "diverged" and len(record["history"]) < 4 and "test" not in record
     kept = sorted((tmp_path / f"work/tests/tiny/{method}/beta1_seed0_none").glob("checkpoint-*.npz"))

@@ -1,6 +1,6 @@
 """Trains and tests a rate-distortion autoencoder: any method of `echo_tf.METHODS` in any network, on any dataset.
 
-The settings and what is read of a record; the work itself is in `echo_tf.training`.
+The settings and what is read of a record; the work itself is in `echo_tf.kinds._training`.
 """
 
 from collections.abc import Sequence
@@ -195,10 +195,10 @@ def _with_defaults(values):
 
 
 def perform(settings: Settings, place: Place) -> dict:
-    """Trains and tests the model; see `echo_tf.training`."""
-    from echo_tf import training
+    """Trains and tests the model; see `echo_tf.kinds._training`."""
+    from echo_tf.kinds import _training
 
-    return training.perform(settings, place)
+    return _training.perform(settings, place)
 
 
 def rows(record: dict) -> list[dict]:

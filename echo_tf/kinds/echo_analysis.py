@@ -34,7 +34,7 @@ def needs(settings: Settings) -> list[Core]:
 def perform(settings: Settings, place: Place) -> dict:
     """Analyses the model on its test images; see `echo_tf.analysis.analyse`."""
     from echo_tf import analysis
-    from echo_tf.training import tested
+    from echo_tf.kinds._training import tested
 
     for result in place.of_one_work(settings.model):
         if "analysis" in result.record:  # of before analyses were runs: it is taken over

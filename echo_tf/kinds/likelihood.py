@@ -36,7 +36,7 @@ def needs(settings: Settings) -> list[Core]:
 def perform(settings: Settings, place: Place) -> dict:
     """Measures the model on its test images; see `echo_tf.evaluation.log_likelihood`."""
     from echo_tf.evaluation import log_likelihood
-    from echo_tf.training import tested
+    from echo_tf.kinds._training import tested
 
     model = place.model(settings.model)
     if not model.measure_of_distortion.is_likelihood:

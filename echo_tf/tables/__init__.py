@@ -14,6 +14,8 @@ from echo_tf.runs.kind_of import forms
 from echo_tf.runs.records import Result, study_names
 from echo_tf.runs.studies import Published, Study
 
+SHARED = ("published", "documents", "style", "panels")  # modules beside the forms that are none
+
 
 class Material(NamedTuple):
     """What a table or figure is made from.
@@ -70,7 +72,8 @@ def materials(what, results, name, every, study=None, published=None):
     wanted = [*(study.forms(what) if study else ()), *(form for kind in kinds for form in forms(kind, what.upper()))]
     if study is not None and getattr(study, what) is not None:
         wanted = getattr(study, what)
-    there = [module.name for module in pkgutil.iter_modules(importlib.import_module(f"echo_tf.{what}").__path__)]
+    modules = pkgutil.iter_modules(importlib.import_module(f"echo_tf.{what}").__path__)
+    there = [module.name for module in modules if module.name not in SHARED]
     for form in dict.fromkeys(wanted):
         if form not in there:
             raise InputError(f"{what} have the forms {', '.join(there)}, {name} asks for {form!r}{nearest(form, there)}.")
