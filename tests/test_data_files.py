@@ -137,6 +137,8 @@ def test_two_arrays_of_one_split_are_refused(tmp_path):
         ({"x_test": GREY}, "no training examples"),
         ({"x": RNG.integers(0, 9, (12, 8, 8, 8), np.uint8)}, "leave open"),
         ({"y": CLASSES}, "no training examples"),
+        ({"y": CLASSES, "faces": GREY}, "not used of bad.npz: faces"),
+        ({"x": RGB[0]}, "leaves open what an example is"),
         ({"x": 5}, "single value"),
     ],
 )
@@ -183,7 +185,7 @@ def test_a_random_test_part_is_the_same_every_time_and_said(tmp_path):
         ("a.npz", b"PK\x03\x04" + bytes(90), "cannot be read"),
         ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "cannot be read"),
         ("a.mat", b"MATLAB 5.0 MAT-file" + bytes(200), "cannot be read|arrays"),
-        ("a.gz", gzip.compress(bytes(1000))[:20], "cannot be read"),
+        ("a.gz", gzip.compress(bytes(1000), mtime=0)[:20], "cannot be read"),
         ("a.pkl", pickle.dumps({"x": 1}), "runs code when it is read"),
         ("a.png", b"\x89PNG\r\n\x1a\n", "give the folder"),
         ("a.parquet", b"PAR1", "none of the forms that can be imported"),

@@ -83,6 +83,8 @@ def broken_folder(folder, kind):
         (folder / "odd.png").write_bytes((folder / "000.png").read_bytes()[:-30])
     elif kind == "text":
         (folder / "odd.png").write_text("<html>")
+    elif kind == "annex":
+        (folder / "odd.png").symlink_to(folder / ".git/annex/odd.png")
     elif kind == "lfs":
         (folder / "odd.png").write_text("version https://git-lfs.github.com/spec/v1\n")
     elif kind == "beside":
@@ -112,6 +114,7 @@ def broken_folder(folder, kind):
         ("truncated", "odd.png cannot be read"),
         ("text", "odd.png cannot be read"),
         ("lfs", "git lfs pull"),
+        ("annex", "a link to a file that is not there"),
         ("beside", "of which class"),
         ("deep", "too deep"),
         ("mixed", "beside another"),

@@ -86,7 +86,7 @@ def test_the_end_of_an_import_says_what_was_written_and_the_list_shows_it(capsys
     status, said = run(capsys, "import", tmp_path / "data", **options)
     assert status == 0 and "note: not used of a.npz: z" in said
     folder = tmp_path / "data/mine/1.0.0"
-    assert said.splitlines()[-1] == f"wrote mine: 24 train, 6 test, 8x6x1, uint8 0..16, 3 classes -> {folder}"
+    assert said.splitlines()[-1] == f"wrote mine: 24 train, 6 test, 8x6x1, uint8 0..16, 3 classes: {folder}"
     assert data.load("mine", tmp_path / "data").floats("train").max() == 1.0
     _, listed = run(capsys, "list", tmp_path / "data")
     assert f"mine           24 train, 6 test, 8x6x1, uint8 0..16          {folder}" in listed

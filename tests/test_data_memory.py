@@ -83,6 +83,14 @@ def test_a_dataset_survives_being_sent(again):
         ({"train": GREY}, None, {}, "uint8 with a maximum"),
         ({"train": GREY.astype(np.float32)}, None, {}, "limits"),
         ({"train": GREY}, 255, {"labels": {"train": np.arange(3)}}, "3 labels or factors for 20"),
+        ({"train": GREY}, 255, {"labels": {"train": np.arange(20.0)}}, r"labels, integers \(n,\), got float64"),
+        ({"train": GREY}, 255, {"labels": {"train": np.zeros((20, 1), int)}}, r"got int64 \(20, 1\)"),
+        ({"train": GREY}, 255, {"factors": {"train": np.arange(20)}}, r"factors, integers \(n, F\)"),
+        ({"train": GREY}, 1, {}, r"values 0..25\d, outside its range 0..1"),
+        ({"train": np.full((2, 3), np.nan, np.float32)}, None, {"limits": (0, 1)}, "nan..nan, outside"),
+        ({"train": np.ones((2, 3), np.float32)}, None, {"limits": (-0.5, 0.5)}, "values 1..1, outside its range -0.5..0.5"),
+        ({"train": GREY, "test": GREY[:0]}, 255, {}, "test of dataset 'mine' is empty"),
+        ({"train": GREY[..., 0]}, 255, {}, "must have images"),
     ],
 )
 def test_what_is_no_dataset_is_refused(splits, maximum, more, words):
@@ -146,8 +154,8 @@ def test_images_are_found_by_their_factors(packed):
 def test_the_order_of_a_factor_dataset_is_its_own():
     x = np.arange(24, dtype=np.uint8).reshape(24, 1, 1, 1)
     order = np.random.default_rng(0).permutation(24)
-    data = Dataset("m", "", "", {"train": x[order]}, 1, factors={"train": FACTORS[order]})
-    np.testing.assert_array_equal(data.images(FACTORS).ravel(), np.arange(24))
+    data = Dataset("m", "", "", {"train": x[order]}, 23, factors={"train": FACTORS[order]})
+    np.testing.assert_array_equal(np.rint(23 * data.images(FACTORS).ravel()), np.arange(24))
 
 
 @pytest.mark.parametrize(

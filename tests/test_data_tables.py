@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from echo_tf.data import preparing
 from tests.test_data_files import CLASSES, RGB, RNG, read, refused, same
 
 
@@ -67,6 +68,44 @@ def test_labels_without_a_header_are_refused_where_either_end_could_be_them(tmp_
     refused("name that column label in a header", tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("scale", [1, 255])
+def test_labels_beside_pixels_that_are_written_with_a_point_are_no_pixel(tmp_path, scale):
+    pixels = SQUARE.reshape(12, 64) / scale
+    for name, columns in (("first", [CLASSES[:, None], pixels]), ("last", [pixels, CLASSES[:, None]])):
+        np.savetxt(tmp_path / "train.csv", np.hstack(columns), delimiter=",")
+        same(read(tmp_path / "train.csv"), CLASSES, train=SQUARE)
+        _, notes = preparing.read("mine", [tmp_path / "train.csv"])
+        assert notes == [f"the {name} column of train.csv is taken for labels"]
+
+
+def test_labels_beside_coloured_pixels_are_found_and_vectors_of_that_size_stay_whole(tmp_path):
+    pixels = RNG.integers(100, 256, (12, 192))
+    pixels[:, -1] = np.arange(200, 212)  # all different: no classes
+    np.savetxt(tmp_path / "train.csv", np.hstack([CLASSES[:, None], pixels]), fmt="%d", delimiter=",")
+    data = read(tmp_path / "train.csv", shape=[8, 8, 3])
+    assert data.image_shape == (8, 8, 3) and data.labels["train"].tolist() == CLASSES.tolist()
+    x = RNG.normal(size=(12, 65))
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")
+    np.testing.assert_allclose(read(tmp_path / "a.csv", test_fraction=0).splits["train"], x, rtol=1e-6)
+    x[:, -1] = CLASSES
+    np.savetxt(tmp_path / "a.csv", x, delimiter=",")
+    refused("name that column label", tmp_path / "a.csv")
+    csv(tmp_path / "b.csv", pd.DataFrame(x, columns=[f"feature {i}" for i in range(65)]))
+    assert read(tmp_path / "b.csv").image_shape == (65,)
+
+
+def test_row_numbers_are_no_labels(tmp_path):
+    table = np.hstack([np.arange(12)[:, None], SQUARE.reshape(12, 64)])
+    table[:, -1] = 0
+    np.savetxt(tmp_path / "a.csv", table, fmt="%d", delimiter=",")
+    refused("neither the first nor the last column can be labels", tmp_path / "a.csv")
+
+
+def test_a_first_line_of_truths_is_no_header(tmp_path):
+    x = RNG.random((12, 9)) < 0.5
+    same(read(csv(tmp_path / "train.csv", pd.DataFrame(x), header=False)), train=x)
+
+
 def test_names_in_the_last_column_are_labels(tmp_path):
     frame = pd.DataFrame(RNG.normal(size=(9, 4)))
     frame["species"] = ["a#b", "bee", "cat"] * 3
@@ -109,6 +148,8 @@ def test_other_numbers_of_columns_are_vectors(tmp_path):
         ("label,a,target\n1,2,3\n", "got label, target"),
         ("label,a\n,5\n1,7\n", "no label in its 1th"),
         ("1,a,3\n", "text in column 2"),
+        ("\n1,2,300\n", "begins with an empty line"),
+        ("1\0,\0002\0\n", "save it as text in UTF-8"),
         ("cat,5,2,dog\ncat,1,2,dog\n", "text in column 1 and 4"),
     ],
 )

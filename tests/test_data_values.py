@@ -160,6 +160,8 @@ def test_a_declared_range_of_floats_is_kept():
         ((5, 8, 6, 2), (5, 8, 6, 2), False),
         ((5, 8, 8, 7), (5, 8, 8, 7), False),
         ((5, 9), (5, 9), False),
+        ((5, 4, 4), (5, 4, 4, 1), False),
+        ((5, 3, 8), (5, 3, 8, 1), False),
     ],
 )
 def test_axes_that_are_plain_are_recognized(shape, expected, said):
@@ -169,9 +171,28 @@ def test_axes_that_are_plain_are_recognized(shape, expected, said):
     np.testing.assert_array_equal(found["train"].reshape(-1), (np.moveaxis(x, 1, -1) if said else x).reshape(-1))
 
 
-@pytest.mark.parametrize("shape", [(5, 2, 8, 8), (5, 3, 3, 3), (5, 8, 8, 8), (5, 2, 8, 3), (5, 13, 8, 8), (5, 1, 8, 1)])
+@pytest.mark.parametrize(
+    "shape", [(5, 2, 8, 8), (5, 3, 3, 3), (5, 8, 8, 8), (5, 2, 8, 3), (5, 13, 8, 8), (5, 1, 8, 1), (5, 4, 4, 64), (5, 64, 4, 4)]
+)
 def test_axes_that_leave_the_channels_open_are_refused(shape):
     refused("leave open", as_examples, {"train": np.zeros(shape)})
+
+
+def test_a_declared_shape_tells_where_the_channels_are():
+    x = RNG.random((5, 4, 4, 64))
+    np.testing.assert_array_equal(as_examples({"train": x}, [4, 4, 64])[0]["train"], x)
+    found, notes = as_examples({"train": x}, [4, 64, 4])
+    np.testing.assert_array_equal(found["train"], np.moveaxis(x, 1, -1))
+    assert notes == ["channels were first, images are now 4x64x4"]
+    refused("leave open", as_examples, {"train": x[..., :4]}, [4, 4, 4])
+
+
+@pytest.mark.parametrize("shape", [(28, 20, 3), (28, 20, 4), (9, 784, 1), (9, 1, 784)])
+def test_one_image_or_rows_with_an_axis_too_many_are_not_taken_for_narrow_images(shape):
+    x = RNG.random(shape)
+    refused(f"--shape {shape[1]} {shape[2]} for images, --shape {shape[1] * shape[2]} for vectors", as_examples, {"train": x})
+    np.testing.assert_array_equal(as_examples({"train": x}, shape[1:])[0]["train"][..., 0], x)
+    np.testing.assert_array_equal(as_examples({"train": x}, [shape[1] * shape[2]])[0]["train"], x.reshape(len(x), -1))
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 2, 2), ()])

@@ -34,7 +34,7 @@ def _import(options, directory):
     )
     for note in imported.notes:
         print("note:", note)
-    print(f"wrote {options.name}: {imported.data.summary} -> {imported.folder}")
+    print(f"wrote {options.name}: {imported.data.summary}: {imported.folder}")
 
 
 def _fetch(name, directory):

@@ -17,6 +17,8 @@ from echo_tf.errors import InputError
 class Dataset:
     """Examples by split. Nothing in it can be changed, arrays included.
 
+    Raises InputError when it is made of values outside their range (NaN too), or of arrays that do not belong together.
+
     name, variant: which data, and in which form (tables name both).
     source: where they were read, "npz FILE", "tfds NAME/VERSION" or "scikit-learn".
     splits: "train", and perhaps "valid" and "test" -> images (n, H, W, C) or vectors (n, d), uint8 or float32.
@@ -167,7 +169,9 @@ def _check(data):
         raise InputError(f"{where} needs the split train, got {', '.join(data.splits) or 'none'}.")
     if len({(x.shape[1:], x.dtype) for x in data.splits.values()}) > 1:
         raise InputError(f"the splits of {where} differ: {', '.join(f'{x.dtype} {x.shape}' for x in data.splits.values())}.")
-    dtype = data.splits["train"].dtype
+    dtype, shape = data.splits["train"].dtype, data.splits["train"].shape
+    if len(shape) not in (2, 4):
+        raise InputError(f"{where} must have images (n, height, width, channels) or vectors (n, d), got the shape {shape}.")
     if dtype != (np.float32 if data.maximum is None else np.uint8):
         raise InputError(f"{where} must be uint8 with a maximum or float32 without, got {dtype} with {data.maximum}.")
     if data.maximum is None and data.limits is None:
@@ -175,6 +179,25 @@ def _check(data):
     for split, array in [*data.labels.items(), *data.factors.items()]:
         if len(array) != len(data.splits.get(split, ())):
             raise InputError(f"{where} has {len(array)} labels or factors for {len(data.splits.get(split, ()))} in {split}.")
+        axes = 1 if array is data.labels.get(split) else 2
+        if array.ndim != axes or array.dtype.kind not in "bui":
+            wanted = "labels, integers (n,)" if axes == 1 else "factors, integers (n, F)"
+            raise InputError(f"{where} needs {wanted}, got {array.dtype} {array.shape} in {split}.")
+    low, high = (0, data.maximum) if data.maximum is not None else map(float, data.limits)
+    for split, examples in data.splits.items():
+        _check_range(f"{split} of {where}", examples, low, high)
+
+
+def _check_range(where, examples, low, high):
+    """Raises InputError unless there are values and all lie within the range, which NaN does not."""
+    if not len(examples):
+        raise InputError(f"{where} is empty.")
+    if isinstance(examples, PackedImages):
+        return
+    for piece in pieces(examples):
+        lowest, highest = piece.min(), piece.max()
+        if not low <= lowest <= highest <= high:
+            raise InputError(f"{where} has values {lowest:g}..{highest:g}, outside its range {low:g}..{high:g}.")
 
 
 def _hash(examples):

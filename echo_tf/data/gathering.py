@@ -24,8 +24,12 @@ class Gathered(NamedTuple):
     whole: bool
 
 
-def gather(parts: Sequence[Part]) -> Gathered:
+def gather(parts: Sequence[Part], notes: Sequence[str] = ()) -> Gathered:
     """Sorts parts by what they hold and by split. What says no split is the training part if there are other splits.
+
+    Args:
+        parts: of all files.
+        notes: of their readers, on what was not understood: what is missing may be there under another name.
 
     Raises:
         InputError: for two arrays of one kind and split, no training examples, labels or factors without their examples or of
@@ -41,7 +45,8 @@ def gather(parts: Sequence[Part]) -> Gathered:
                 _refuse_two(one["train"], one.pop(None))
     if "train" not in examples:
         there = ", ".join(f"{part.where} ({split})" for split, part in examples.items())
-        raise InputError(f"there are no training examples, got {there or 'no examples at all'}: name them train, as x_train.")
+        there = "; ".join([there or "no examples at all", *notes])
+        raise InputError(f"there are no training examples, got {there}: name them train, as x_train.")
     for role in ("labels", "factors"):
         for split, part in found[role].items():
             if split not in examples:

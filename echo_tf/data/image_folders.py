@@ -74,6 +74,8 @@ def _list(folder, other):
 
 def _images(folder, other) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not path.exists():  # git-annex leaves such of what it has not fetched
+            raise InputError(f"{path} is a link to a file that is not there: fetch it, or remove the link.")
         if path.is_file() and path.suffix.lower() in ENDINGS and not path.name.startswith("."):
             yield path
         elif path.is_file() and not path.name.startswith(".") and path.name.lower() not in NO_DATA:

@@ -76,7 +76,7 @@ def read(
     contents = [readers.read(path) for path in paths]
     notes = [note for one in contents for note in one.notes]
     with said_of(" ".join(Path(path).name for path in paths[:3]) + (" ..." if len(paths) > 3 else "")):
-        found = gather([part for one in contents for part in one.parts])
+        found = gather([part for one in contents for part in one.parts], notes)
         del contents
         if shape and any(Path(path).suffix.lower() == ".mat" for path in paths):
             raise InputError(

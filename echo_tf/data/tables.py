@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_tf.data import naming
+from echo_tf.data.arrays import pieces
 from echo_tf.data.contents import Contents, Part
 from echo_tf.errors import InputError
 
@@ -29,22 +30,26 @@ def read(path: Path, stream) -> Contents:
     """The examples and labels of a table.
 
     A column of labels is the first or last; a header names it "label", "target" or "class", or it holds text, or, in a table
-    of whole numbers with one column more than a square image has, it is the one of the two that can be labels. A square
-    number of pixels (from 8x8) makes an image, any other a vector.
+    of pixels with one column more than an image has, it is the one of the two that can be labels. A square number of pixels
+    (from 8x8), whole numbers of 0..255 or fractions in [0, 1], makes an image, any other a vector.
 
     Raises:
         InputError: for text among the values, or where the column of labels is left open.
     """
     _, split = naming.of_file(path)
     lines = [stream.readline().decode("utf-8-sig", "replace").strip() for _ in range(2)]
+    if not lines[0] or "\0" in lines[0]:
+        raise InputError(f"{path} begins with {'bytes of 0' if lines[0] else 'an empty line'}: save it as text in UTF-8.")
     layout = _layout(path, *lines)
     stream.seek(0)
     if layout.header:
         stream.readline()
     values, labels = _columns(path, stream, layout)
+    notes = []
     if labels is None:
-        values, labels = _unnamed_labels(path, values, layout.header)
-    notes = [] if layout.index is None else [f"not used of {path.name}: its column of row numbers"]
+        values, labels, place = _unnamed_labels(path, values, layout.header)
+        notes = [f"the {place} column of {path.name} is taken for labels"] if place else []
+    notes += [] if layout.index is None else [f"not used of {path.name}: its column of row numbers"]
     parts = [Part("examples", split, _as_images(values), str(path))]
     if labels is not None:
         parts.append(Part("labels", split, labels, f"the labels of {path}"))
@@ -87,7 +92,7 @@ def _is_number(word):
     try:
         float(word)
     except ValueError:
-        return False
+        return word in ("true", "false")
     return True
 
 
@@ -134,25 +139,51 @@ def _compact(values):
 
 
 def _unnamed_labels(path, values, header):
-    """The labels that nothing names, if a table has one column more than a square image and whole numbers alone."""
-    if not _is_square(values.shape[1] - 1) or values.dtype.kind not in "biu":
-        return values, None
-    ends = {0: values[:, 0], values.shape[1] - 1: values[:, -1]}
-    fit = [i for i, column in ends.items() if column.min() >= 0 and 2 <= len(np.unique(column)) <= MOST_CLASSES]
-    if len(fit) != 1 or header:
+    """The values without the labels that nothing names, the labels, and "first" or "last".
+
+    They are sought in tables of one column more than an image has: a square number of pixels, or three times one. Of whole
+    numbers, a column that only begins or ends them can be labels; of fractions beside pixels in [0, 1] too.
+    """
+    pixels = values.shape[1] - 1
+    square = _is_square(pixels)
+    if not square and (pixels % 3 or not _is_square(pixels // 3)):
+        return values, None, ""
+    integers = values.dtype.kind in "biu"
+    fit = [i for i in (0, pixels) if _can_be_labels(values[:, i])]
+    if not fit and not (integers and square):
+        return values, None, ""  # a vector
+    plain = _are_pixels(values[:, 1:-1])
+    if header and not plain and not integers:
+        return values, None, ""  # all of whose columns have their names
+    if len(fit) != 1 or header or not (plain or integers):
         found = "the first or the last column" if fit else "neither the first nor the last column"
         raise InputError(
-            f"{path} has {values.shape[1]} columns, one more than a square image, and {found} can be labels: "
-            "name that column label in a header, or leave it out."
+            f"{path} has {values.shape[1]} columns, one more than {'a square' if square else 'a coloured square'} image, and "
+            f"{found} can be labels: name that column label in a header, or leave it out."
         )
-    return np.delete(values, fit[0], axis=1), ends[fit[0]]
+    return np.delete(values, fit[0], axis=1), values[:, fit[0]], "last" if fit[0] else "first"
+
+
+def _can_be_labels(column):
+    """Whole numbers from 0, of which some repeat: row numbers do not."""
+    number = len(np.unique(column))
+    return column.min() >= 0 and 2 <= number <= min(MOST_CLASSES, len(column) - 1) and bool((column == np.rint(column)).all())
 
 
 def _is_square(number):
     return number >= FEWEST**2 and math.isqrt(number) ** 2 == number
 
 
+def _are_pixels(values):
+    """Whether all are in [0, 1], or whole numbers of 0..255."""
+    if values.dtype == np.uint8:
+        return True
+    low, high = values.min(), values.max()
+    if values.dtype.kind != "f" or low < 0 or high > 255:
+        return False
+    return bool(high <= 1) or all(bool((piece == np.rint(piece)).all()) for piece in pieces(values))
+
+
 def _as_images(values):
     side = math.isqrt(values.shape[1])
-    pixels = values.dtype == np.uint8 or (values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1)
-    return values.reshape(-1, side, side) if _is_square(values.shape[1]) and pixels else values
+    return values.reshape(-1, side, side) if _is_square(values.shape[1]) and _are_pixels(values) else values

@@ -110,7 +110,7 @@ def _load_other(name, described):
     if key is None or None in info.features[key].shape:
         raise InputError(f"{folder} has no images of one size: its features are {', '.join(info.features)}.")
     factors = [one for one in info.features if one.startswith("label_")]
-    labels = ["label"] if "label" in info.features and info.features["label"].shape == () else []
+    labels = ["label"] if "label" in info.features and _is_class(info.features["label"]) else []
     shape, dtype = info.features[key].shape, info.features[key].np_dtype
     columns = {}
     for split in sorted(info.splits, key=[*SPLIT_OF, *info.splits].index):
@@ -189,6 +189,10 @@ def _factors(columns, keys):
     factors = {split: np.stack([found[key] for key in keys], axis=1) for split, found in columns.items()}
     factors, sizes = as_factors(factors)
     return {"factors": factors, "factor_names": tuple(key.removeprefix("label_") for key in keys), "factor_sizes": sizes}
+
+
+def _is_class(feature):
+    return feature.shape == () and np.dtype(feature.np_dtype).kind in "ui"
 
 
 def _class_names(feature):
