@@ -7,6 +7,7 @@ from functools import partial
 import keras
 import numpy as np
 
+from echo_tf.distortions import Gaussian
 from echo_tf.errors import InputError
 from echo_tf.evaluation import evaluate, unit_of
 from echo_tf.guards import forget_compiled
@@ -77,7 +78,7 @@ def build(settings, network, image_shape):
             encoder,
             decoder if settings.decoder_input == "code" else partial(_mapping_first, decoder, settings.decoder_input),
             beta=settings.beta,
-            distortion=settings.distortion,
+            distortion=settings.distortion if settings.variance is None else Gaussian(variance=settings.variance),
             latent_dim=settings.latent_dim,
             **settings.method_settings,
         )

@@ -83,6 +83,7 @@ class _Model(Core):
     """The network, and what its output is measured by.
 
     network: an architecture of `models/`. network_settings: what its builders take besides. width: factor on its size.
+    variance: of the distortion "gaussian"; None: one for all pixels is learned.
     decoder_input: what the decoder does to the code first: nothing ("code"), "times_16", or "batch_normalized" without an
         affine part; the last two are rivals of `standardize`, for the ablation of it.
     """
@@ -92,6 +93,7 @@ class _Model(Core):
     width: float = pydantic.Field(default=1.0, gt=0, le=100)
     latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST)
     distortion: Literal["bernoulli", "gaussian", "squared_error"] = "bernoulli"
+    variance: float | None = pydantic.Field(default=None, gt=0, le=1e15)
     decoder_input: Literal["code", "times_16", "batch_normalized"] = "code"
 
 
@@ -162,6 +164,8 @@ class Settings(_Training, _Model, _Parts):
         found = dict.fromkeys(OF_METHODS - own, f"method {method!r}")
         if not values.get("steps"):
             found["checkpoint_steps"] = "a training by epochs"
+        if values.get("distortion") != "gaussian":
+            found["variance"] = "a distortion other than gaussian"
         return found
 
     @classmethod
