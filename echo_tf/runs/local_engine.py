@@ -68,8 +68,6 @@ def run_local(runs: Sequence[Settings], tools: Tools, run: Callable[[Settings], 
 
 
 def _attempt(run, settings):
-    from echo_tf.guards import clear_session
-
     try:
         return run(settings).record["status"]
     except Interrupted:
@@ -81,6 +79,8 @@ def _attempt(run, settings):
             traceback.print_exc()
         return describe_error(error)
     finally:
+        from echo_tf.guards import clear_session  # not before: it brings Keras, which run.py starts with its messages hidden
+
         clear_session()  # or the memory of every run's model and graphs is kept to the end of the study
 
 

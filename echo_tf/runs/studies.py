@@ -232,12 +232,16 @@ def _models(measured, chosen):
     if measured is None:
         return [{}]
     for key in chosen:
-        if any(key not in type(model).model_fields for model in measured):
+        if not all(_has_setting(model, key) for model in measured):
             known = ", ".join(type(measured[0]).model_fields)
             raise InputError(
                 f"setting {key!r} is none of the runs that are measured{nearest(key, known.split(', '))}: {known}."
             )
-    return [{"model": model} for model in measured if all(getattr(model, key) == value for key, value in chosen.items())]
+    return [{"model": model} for model in measured if all(_value(model, key) == value for key, value in chosen.items())]
+
+
+def _has_setting(settings, key):
+    return key in type(settings).model_fields or (isinstance(settings, Measurement) and _has_setting(settings.model, key))
 
 
 def _split(study, values):
@@ -331,7 +335,7 @@ def _chosen(study, runs, only):
 
 def _value(settings, axis):
     """A setting of a run, or of the model that it measures."""
-    if isinstance(settings, Measurement) and (axis not in type(settings).model_fields or axis in ("variant", "seed")):
+    while isinstance(settings, Measurement) and (axis not in type(settings).model_fields or axis in ("variant", "seed")):
         settings = settings.model
     value = getattr(settings, axis)
     return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,100 @@
+"""Step sizes of the leapfrog integrator: tuned along the way in a preliminary round, fixed by its table in a formal one.
+
+Tuning within the chains whose weights count would break what makes the weights right (appendix C.3 of the paper), so that the
+two rounds have seeds of their own.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+START, LOWEST, HIGHEST = 0.01, 1e-4, 0.5  # of the released code
+GROW, SHRINK = 1.02, 0.98
+MEMORY = 0.9  # of the moving average of acceptance
+GAIN = 0.2  # of log step size, for an acceptance above its goal: follows temperatures that 2 % a step cannot
+
+
+class StepSizes(NamedTuple):
+    """What a preliminary round found.
+
+    betas: (R,) its recorded inverse temperatures.
+    centers: (R,) the geometric means of the inverse temperatures since the record before.
+    values: (R, C) the geometric means of the step sizes there: C are of each image, or of each chain of each image.
+    deviations: (R,) the standard deviation of the distortion over chains, root mean square over images.
+    target: the digest of what was annealed.
+    settings: which schedule and sampler it is of, as text.
+    seed: of the round.
+    """
+
+    betas: np.ndarray
+    centers: np.ndarray
+    values: np.ndarray
+    deviations: np.ndarray
+    target: str
+    settings: str
+    seed: int
+
+    def at(self, betas: np.ndarray) -> np.ndarray:
+        """Step sizes at any inverse temperatures > 0, (n, C): log-linear in log beta."""
+        x, known = np.log(betas), np.log(self.centers)
+        logs = np.log(self.values)
+        if len(known) == 1:
+            return np.repeat(self.values, len(betas), axis=0)
+        above = np.clip(np.searchsorted(known, x), 1, len(known) - 1)
+        # the last segment's second half has no center beyond it
+        share = np.clip((x - known[above - 1]) / (known[above] - known[above - 1]), 0, 1.5)[:, None]
+        return np.exp(logs[above - 1] * (1 - share) + logs[above] * share)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all numbers."""
+        arrays = (np.asarray(a, np.float64).tobytes() for a in (self.betas, self.centers, self.values, self.deviations))
+        return hashlib.sha256(b"".join(arrays)).hexdigest()[:16]
+
+    def arrays(self) -> dict:
+        """Named arrays, for a file."""
+        return {name: np.array(value) for name, value in self._asdict().items()}
+
+    @classmethod
+    def of_arrays(cls, arrays) -> "StepSizes":
+        """The opposite of `arrays`."""
+        plain = {"target": str, "settings": str, "seed": int}
+        return cls(**{name: plain.get(name, np.asarray)(arrays[name]) for name in cls._fields})
+
+    def check(self, target: str, settings: str, seed: int) -> None:
+        """Raises ValueError unless the table can serve a formal round."""
+        if self.target != target:
+            raise ValueError(
+                "the table of step sizes is of another decoder, distortion, prior or other images: tune for these (round 1)."
+            )
+        if self.settings != settings:
+            raise ValueError(f"the table of step sizes is of another schedule or sampler ({self.settings}), not {settings}.")
+        if self.seed == seed:
+            raise ValueError(f"the formal round needs another seed than the preliminary one, got {seed} for both.")
+
+
+def adapted(step_size, rate, count, accepted, rule: str, goal: float):
+    """One step of tuning, in TensorFlow; step sizes stay within 1e-4..0.5.
+
+    Args:
+        step_size, rate: (C,).
+        count: steps so far, with this one.
+        accepted: (C,) shares of proposals taken at this step.
+        rule: "moving_average": log step size gains in proportion to what a moving average of acceptance is above its goal. Or
+            "cumulative": 2 % up or down by the mean acceptance since the first step, as in the released code, which
+            answers the later the longer the run is.
+        goal: acceptance aimed at.
+
+    Returns:
+        (step sizes, rate).
+    """
+    import tensorflow as tf
+
+    if rule == "cumulative":
+        rate = rate + (accepted - rate) / tf.cast(count, rate.dtype)
+        factor = tf.where(rate > goal, tf.constant(GROW, step_size.dtype), tf.constant(SHRINK, step_size.dtype))
+    else:
+        rate = MEMORY * rate + (1 - MEMORY) * accepted
+        factor = tf.exp(GAIN * (rate - goal))
+    return tf.clip_by_value(step_size * factor, LOWEST, HIGHEST), rate

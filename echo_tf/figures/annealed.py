@@ -1,0 +1,103 @@
+"""Rate-distortion curves by annealed importance sampling (AIS paper, figures 3, 5a, 9 and 10), on one chart for each preset.
+
+Beside them, where there are records: the exact curve, BDMC gaps, the model's own encoder, and bounds of the data's R(D).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from echo_tf.data.catalog import title_of
+from echo_tf.figures import style
+from echo_tf.kinds import ais
+from echo_tf.tables.annealed_curves import curves
+
+COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.BLACK, style.GREY)
+DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
+LABELS = {"sse": "distortion (sum of squared errors per image)", "nats": "distortion (nats per image)"}
+LOWEST_RATE = 0.3  # nats; below it, curves are noise on a logarithmic axis
+
+
+def write(material):
+    """Draws <dataset>_<preset>_annealed of each preset and unit of distortion; returns the paths of the PNGs."""
+    panels = {}
+    for curve in curves(material.own, material.every):
+        key = curve.settings.model.dataset, curve.settings.preset, ais.unit_of(curve.points.iloc[0])
+        panels.setdefault(key, []).append(curve)
+    paths = []
+    for (dataset, preset, unit), found in panels.items():
+        bounds = _bounds_of_the_data(material.every, dataset, preset) if unit == "sse" else []
+        figure = style.drawn(_draw, found, bounds, unit, f"{title_of(dataset)}, preset {preset}")
+        stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_annealed")
+        tables = {"": pd.concat(curve.points.assign(curve=curve.name) for curve in found)}
+        gaps = [{"curve": curve.name, **gap} for curve in found for gap in curve.gaps]
+        tables |= {"_gaps": pd.DataFrame(gaps)} if gaps else {}
+        tables |= {"_data": pd.concat(table.assign(bound=name) for name, table in bounds)} if bounds else {}
+        paths.append(style.save(figure, stem, tables))
+    return paths
+
+
+def _bounds_of_the_data(every, dataset, preset):
+    """[(what, its rows)] of the records of kind `data_bounds` on this dataset and scale."""
+    found = [r for r in every if r.settings.kind == "data_bounds" and r.finished and r.settings.dataset == dataset]
+    found = [result for result in found if result.settings.preset == preset]
+    return [(name, rows) for result in found for name, rows in pd.DataFrame(result.rows()).groupby("bound", sort=False)]
+
+
+def _draw(found, bounds, unit, title):
+    exact = any("exact_rate_nats" in curve.points for curve in found)
+    figure = style.new_figure(6.4, 6.4 if exact else 4.6)
+    above, *below = figure.subplots(2, 1, height_ratios=[2, 1]) if exact else [figure.subplots()]
+    above.set_title(title)
+    for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
+        _draw_curve(above, curve, color, dashes, unit)
+    for (name, rows), dashes in zip(bounds, _cycle(DASHES[1:])):
+        shown = rows[rows["rate_nats"] >= LOWEST_RATE]
+        above.plot(shown["distortion_sse"], shown["rate_nats"], color=style.GREY, linestyle=dashes, linewidth=1.1, label=name)
+    above.set(xlabel=LABELS.get(unit, "distortion"), ylabel="rate (nats per image)", yscale="log")
+    above.legend(frameon=False)
+    for axes in below:
+        _draw_errors(axes, found)
+    return figure
+
+
+def _cycle(values):
+    import itertools
+
+    return itertools.cycle(values)
+
+
+def _draw_curve(axes, curve, color, dashes, unit):
+    points = curve.points[curve.points["rate_nats"] >= LOWEST_RATE]
+    d, r = points[f"distortion_{unit}"], points["rate_nats"]
+    axes.plot(d, r, color=color, linestyle=dashes, linewidth=1.4, label=curve.name)
+    spread = 2 * points["rate_standard_error_nats"].fillna(0)
+    axes.fill_between(d, (r - spread).clip(lower=LOWEST_RATE), r + spread, color=color, alpha=0.12, linewidth=0)
+    if "exact_rate_nats" in points:
+        axes.plot(
+            points[f"exact_distortion_{unit}"],
+            points["exact_rate_nats"],
+            "o",
+            color=color,
+            markersize=3,
+            mfc="white",
+            label="exact",
+        )
+    for gap in curve.gaps:
+        nearest = curve.points.iloc[(curve.points["beta"] - gap["beta"]).abs().argmin()]
+        at = nearest[f"distortion_{unit}"], max(nearest["rate_nats"], LOWEST_RATE)
+        axes.plot(*at, "o", color=color, markersize=3.5)
+        text = f"gap {gap['gap_nats']:.2f}"
+        axes.annotate(text, at, textcoords="offset points", xytext=(5, 4), fontsize=6.5, color=color)
+    if curve.encoder:
+        at = curve.encoder["distortion_nats"], curve.encoder["rate_nats"]
+        axes.plot(*at, "*", color=color, markersize=9, markeredgecolor="white", label=f"{curve.name}: its encoder")
+
+
+def _draw_errors(axes, found):
+    axes.axhline(0, color=style.GREY, linewidth=0.8)
+    for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
+        if "exact_rate_nats" in curve.points:
+            error = curve.points["neg_log_z_nats"] - curve.points["exact_neg_log_z_nats"]
+            axes.plot(curve.points["beta"], error, color=color, linestyle=dashes, linewidth=1.3)
+    axes.set(xscale="log", xlabel="β", ylabel="error of −log Z (nats)")

@@ -1,0 +1,212 @@
+"""The work of the kinds `ais` and `bidirectional`: rounds of annealing with checkpoints, on the decoder of a trained model."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from echo_tf.ais.annealing import Annealing
+from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bound, row, simulated
+from echo_tf.ais.curve import finish, formal_round, out_of_range, preliminary_round, summary
+from echo_tf.ais.priors import prior_of
+from echo_tf.ais.references import grid, linear
+from echo_tf.ais.step_sizes import StepSizes
+from echo_tf.ais.target import Target
+from echo_tf.errors import InputError
+from echo_tf.kinds import ais
+from echo_tf.kinds._training import tested
+
+SECONDS_BETWEEN_SAVES = 30
+ENCODED = 1_000  # test images
+DRAWS = 10  # codes of each
+UNITS = {"nats": "nats", "squared error": "sse"}
+
+
+def perform(settings, place):
+    """One round of `ais.Settings`. Returns what the record says of it."""
+    plan = ais.plan_of(settings)
+    model = place.model(settings.model)
+    images = images_of(settings, place)
+    target = target_of(settings, model, images)
+    seed = settings.seed_of_round
+    try:
+        if settings.round == "preliminary":
+            annealing = preliminary_round(target, plan, seed)
+        else:
+            table = StepSizes.of_arrays(place.needed(settings.tuning).arrays("step_sizes"))
+            annealing = formal_round(target, plan, seed, table)
+    except ValueError as error:
+        raise InputError(f"{settings.run_path}: {error}") from error
+    annealing, _ = run_rounds(place, [Job(lambda found: annealing)], lambda rounds, present: present.done)
+    found = annealing.result()
+    unit = UNITS.get(target.measure.unit, "units")
+    curve = summary(found).rename(
+        columns={
+            "distortion": f"distortion_{unit}",
+            "distortion_standard_error": f"distortion_standard_error_{unit}",
+            "ess": "effective_chains",
+            "acceptance": "acceptance_share",
+        }
+    )
+    steps = int(annealing.schedule.ends[-1])
+    payload = {
+        "data": {"images_used": [settings.first_image, settings.first_image + len(images)], "split": "test"},
+        "images": len(images),
+        "chains": plan.num_chains,
+        "gradients": steps * plan.sampler.gradients,
+        "acceptance_out_of_range": int(out_of_range(found, plan).sum()),
+        "not_finite": int(found.failed.sum()),
+        "target": target.digest,
+    }
+    if settings.round == "preliminary":
+        place.attach("step_sizes", annealing.tuned(plan.tuned_for).arrays())
+    else:
+        place.attach("images", {name: getattr(found, name) for name in ("betas", "log_z", "distortion", "ess", "acceptance")})
+        payload["encoder"] = encoder_point(settings, model, place)
+        if settings.reference:
+            exact = {"linear_vae": linear, "grid": grid}[settings.reference](target, found.betas)
+            curve[[f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]] = exact
+    return {**payload, "curve": {name: [_short(value) for value in values] for name, values in curve.items()}}
+
+
+def _short(value):
+    return float(f"{value:.9g}")
+
+
+def images_of(settings, place):
+    """The test images of a round, (num_images, ...). Raises InputError if there are not so many."""
+    images, _ = tested(settings.model, place)
+    last = settings.first_image + settings.num_images
+    if last > len(images):
+        raise InputError(
+            f"settings 'first_image' and 'num_images' ask for the test images up to {last}, but there are {len(images)}."
+        )
+    return images[settings.first_image : last]
+
+
+def target_of(settings, model, images, check_range=True):
+    """What is annealed: the model's decoder, prior and distortion. Raises InputError for what does not fit."""
+    distortion = model.measure_of_distortion if settings.distortion == "own" else "squared_error"
+    try:
+        prior = prior_of(model, seed=settings.model.seed)
+        return Target(model.decoder, images, prior, distortion, settings.model.latent_dim, settings.precision, check_range)
+    except ValueError as error:
+        raise InputError(f"{settings.run_path}: {error}") from error
+
+
+def encoder_point(settings, model, place):
+    """Rate and distortion of the model's own encoder on the same images, where the distortion is its own, else None.
+
+    Echo's noise is made of other images, so that more of them are encoded than are asked for.
+    """
+    if settings.distortion != "own":
+        return None
+    mine = slice(settings.first_image, settings.first_image + settings.num_images)
+    images = tested(settings.model, place)[0][: max(mine.stop, ENCODED)]
+    batch = settings.model.batch_size
+    rate = np.asarray(model.rate(images, batch), np.float64)[mine]
+    distortion = np.mean([model.distortion(images, batch)[mine] for _ in range(DRAWS)], axis=0)
+    return {"rate_nats": float(rate.mean()), "distortion_nats": float(distortion.mean()), "samples_per_image": DRAWS}
+
+
+class Job(NamedTuple):
+    """A round of annealing among several.
+
+    make: from what the rounds before have given, name -> array, the round.
+    harvest: from the finished round, name -> array; None: nothing.
+    """
+
+    make: Callable[[dict], Annealing]
+    harvest: Callable[[Annealing], dict] | None = None
+
+
+def run_rounds(place, jobs: Sequence[Job], count: Callable[[int, Annealing], int]):
+    """Does rounds of annealing one after another, with checkpoints, and continues what was stopped.
+
+    Args:
+        place: of the run.
+        jobs: the rounds.
+        count: from (rounds done, the present round), how much of the run is done.
+
+    Returns:
+        (the last round, what all have given).
+    """
+    state, found, annealing, first = place.restore(), {}, None, 0
+    if state is not None:
+        first = state.notes["round"]
+        found = {name.removeprefix("found_"): a for name, a in state.arrays.items() if name.startswith("found_")}
+    for number, job in enumerate(jobs[first:], first):
+        annealing = job.make(found)
+        if state is not None:
+            _continue(place, annealing, state)
+            state = None
+        keeper = _Keeper(place, annealing, number, count, {f"found_{name}": array for name, array in found.items()})
+        finish(annealing, place.check, place.progress, keeper.look)
+        found |= job.harvest(annealing) if job.harvest else {}
+    return annealing, found
+
+
+class _Keeper:
+    """Saves a round every half minute and at its end."""
+
+    def __init__(self, place, annealing, number, count, found):
+        self.place, self.annealing, self.number, self.count, self.found = place, annealing, number, count, found
+        self.saved = time.monotonic()
+
+    def look(self):
+        if time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES or self.annealing.finished:
+            notes = {"round": self.number, "done": self.annealing.done}
+            arrays = {**self.annealing.arrays(), **self.found}
+            self.place.save(self.count(self.number, self.annealing), arrays, notes)
+            self.saved = time.monotonic()
+        self.place.check()
+
+
+def _continue(place, annealing, state):
+    try:
+        annealing.restore(state.notes["done"], state.arrays)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{place.folder}: {error}") from error
+
+
+def perform_bounds(settings, place):
+    """The bounds of `bidirectional.Settings`. Returns what the record says of them."""
+    curve = settings.model
+    plan = ais.plan_of(curve)
+    model = place.model(curve.model)
+    schedule = plan.formal(StepSizes.of_arrays(place.needed(curve.tuning).arrays("step_sizes")))
+    jobs = []
+    for number, beta in enumerate(settings.betas):
+        for upper in (False, True):
+            jobs += _jobs(settings, model, plan, schedule, number, beta, upper)
+    _, found = run_rounds(place, jobs, lambda rounds, present: rounds)
+    bounds = [Bounds(found[f"lower_{number}"], found[f"upper_{number}"]) for number in range(len(settings.betas))]
+    place.attach("bounds", {"lower": np.array([one.lower for one in bounds]), "upper": np.array([one.upper for one in bounds])})
+    return {
+        "images": settings.num_images,
+        "chains": plan.num_chains,
+        "bounds": [row(*one) for one in zip(settings.betas, bounds)],
+    }
+
+
+def _jobs(settings, model, plan, schedule, number, beta, upper):
+    """The two rounds of one bound at one beta."""
+    curve, name = settings.model, f"{'upper' if upper else 'lower'}_{number}"
+
+    def rounds():
+        target = target_of(curve, model, None)
+        images, codes = simulated(target, beta, settings.num_images, [settings.seed, number])
+        target = target_of(curve, model, images, check_range=False)
+        return rounds_of_bound(target, plan, schedule.until(beta), settings.seed, codes, upper)
+
+    def tuned(annealing):
+        return {f"{name}_{key}": value for key, value in annealing.tuned().arrays().items()}
+
+    def table(found):
+        return StepSizes.of_arrays({key: found[f"{name}_{key}"] for key in StepSizes._fields})
+
+    return [
+        Job(lambda found: rounds()[0](), tuned),
+        Job(lambda found: rounds()[1](table(found)), lambda annealing: {name: bound_of(annealing, upper)}),
+    ]

@@ -1,0 +1,177 @@
+"""The rate-distortion curve of a trained decoder by annealed importance sampling: two rounds, each a run."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pydantic
+
+from echo_tf.errors import InputError
+from echo_tf.runs.place import Place
+from echo_tf.runs.records import Result
+from echo_tf.runs.settings import MOST, NAME, Measurement, Switch
+from echo_tf.runs.settings import Settings as Core
+
+TABLES = ("annealed",)
+FIGURES = ("annealed",)
+FIDELITY = {"rule": Switch("moving_average", "cumulative"), "weights": Switch("float64", "float32")}
+
+
+class Settings(Measurement):
+    """The settings of one round.
+
+    model: the training whose decoder is annealed.
+    round: "preliminary" tunes step sizes, "formal" takes them from the preliminary round and gives the curve.
+    tuning_seed, formal_seed: of the two rounds.
+    label: what to call the sampler in names and figures.
+    first_image, num_images: of the test images; parts of a curve on several machines are merged by tables and figures.
+    distortion: "own", that of the training, or "squared_error".
+    precision: of decoder and chains.
+    reference: exact values beside the curve, "linear_vae" in closed form, "grid" by a sum over a grid of two-dimensional codes.
+    The others: as of `echo_tf.ais.plan.Plan` and `echo_tf.ais.Sampler`.
+    """
+
+    kind: str = "ais"
+    fidelity: Literal["paper", "released"] = "paper"
+    round: Literal["preliminary", "formal"] = "formal"
+    tuning_seed: int = pydantic.Field(default=6, ge=0, lt=2**31)
+    formal_seed: int = pydantic.Field(default=7, ge=0, lt=2**31)
+    label: str | None = pydantic.Field(default=None, pattern=NAME)
+    first_image: int = pydantic.Field(default=0, ge=0)
+    num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
+    distortion: Literal["own", "squared_error"] = "squared_error"
+    precision: Literal["float32", "float64"] = "float32"
+    reference: Literal["linear_vae", "grid"] | None = None
+    num_temperatures: int = pydantic.Field(ge=2, le=100 * MOST)
+    tuning_temperatures: int | None = pydantic.Field(default=None, ge=2, le=100 * MOST)
+    num_betas: int = pydantic.Field(ge=1, le=MOST)
+    max_beta: float = pydantic.Field(gt=0, allow_inf_nan=False)
+    num_chains: int = pydantic.Field(default=40, ge=2, le=MOST)
+    schedule: Literal["sigmoid", "adapted"] = "sigmoid"
+    transition: Literal["tfp_hmc", "persistent"] = "tfp_hmc"
+    leapfrog_steps: int = pydantic.Field(default=20, ge=1, le=1000)
+    memory: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    resample_below: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    acceptance: float = pydantic.Field(default=0.65, gt=0, lt=1)
+    step_sizes_per: Literal["image", "chain"] = "image"
+    rule: Literal["moving_average", "cumulative"]
+    weights: Literal["float64", "float32"]
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _decide_switches(cls, values):
+        return {**{key: switch.chosen(values.get("fidelity")) for key, switch in FIDELITY.items()}, **values}
+
+    @pydantic.model_validator(mode="after")
+    def _two_rounds(self):
+        if self.formal_seed == self.tuning_seed:
+            raise ValueError(f"formal_seed and tuning_seed must differ, got {self.formal_seed} for both")
+        if self.num_temperatures <= self.num_betas:
+            raise ValueError(
+                f"setting 'num_temperatures' must be larger than num_betas, got {self.num_temperatures} and {self.num_betas}"
+            )
+        return self
+
+    @property
+    def switches(self) -> dict:
+        return {key: getattr(self, key) for key in FIDELITY}
+
+    @property
+    def amount(self) -> tuple[int, str]:
+        number = (self.tuning_temperatures or self.num_temperatures) if self.round == "preliminary" else self.num_temperatures
+        return min(self.num_betas, number - 1), "betas"
+
+    @property
+    def seed_of_round(self) -> int:
+        """Every part of a curve has chains of its own."""
+        seed = self.tuning_seed if self.round == "preliminary" else self.formal_seed
+        return (seed + 100_003 * self.first_image) % 2**31
+
+    @property
+    def run_name(self) -> str:
+        kind = "preliminary" if self.round == "preliminary" else self.kind
+        part = f"from{self.first_image}" if self.first_image else None
+        seed = f"seed{self.tuning_seed if self.round == 'preliminary' else self.formal_seed}"
+        return self.name or "_".join(filter(None, [self.label, self.model.run_name, kind, part, seed]))
+
+    @property
+    def tuning(self) -> "Settings":
+        """The preliminary round that this one takes its step sizes from: the same for all seeds of formal rounds."""
+        given = {"round": "preliminary", "reference": None, "resample_below": 0.0, "formal_seed": self.tuning_seed + 1}
+        return self.model_copy(update={**given, "name": self.name and f"{self.name}_preliminary"})
+
+
+def needs(settings: Settings) -> list[Core]:
+    return [settings.model] if settings.round == "preliminary" else [settings.model, settings.tuning]
+
+
+def perform(settings: Settings, place: Place) -> dict:
+    """Does one round; see `echo_tf.kinds._annealing`."""
+    from echo_tf.kinds import _annealing
+
+    return _annealing.perform(settings, place)
+
+
+def rows(record: dict) -> list[dict]:
+    """A row a recorded beta: means over images, their standard errors, and what says how far to trust them."""
+    curve = record["curve"]
+    length = len(curve["beta"])
+    if any(len(values) != length for values in curve.values()):
+        raise ValueError("the columns of its curve are of different lengths")
+    return [dict(zip(curve, values)) for values in zip(*curve.values())]
+
+
+def unit_of(row: dict) -> str:
+    """The unit of a row's distortion, "nats" or "sse"."""
+    return next(unit for unit in ("nats", "sse", "units") if f"distortion_{unit}" in row)
+
+
+def line(record: dict) -> str:
+    every = rows(record)
+    last = every[-1]
+    unit = unit_of(last)
+    text = (
+        f"at beta {last['beta']:.3g}: rate {last['rate_nats']:.2f} nats, distortion {last[f'distortion_{unit}']:.2f} {unit}, "
+        f"effective chains {last['effective_chains']:.1f}"
+    )
+    outside = record.get("acceptance_out_of_range", 0)
+    return text + (f"; acceptance out of range at {outside} of {len(every)} betas" if outside else "")
+
+
+def seconds_left(settings: Settings, done: int, finished: Sequence[Result]) -> float | None:
+    """From finished rounds of the same decoder and as many chains, by the number of gradients."""
+    total, _ = settings.amount
+    paces = [
+        result.record["seconds"] / result.record["gradients"]
+        for result in finished
+        if result.record.get("gradients") and _alike(settings, result.settings)
+    ]
+    return float(np.mean(paces)) * _gradients(settings) * (1 - done / total) if paces else None
+
+
+def _alike(settings, other):
+    names = ("precision", "num_chains", "num_images")
+    networks = [{k: v for k, v in s.model.recorded().items() if k in ("network", "width")} for s in (settings, other)]
+    return all(getattr(settings, name) == getattr(other, name) for name in names) and networks[0] == networks[1]
+
+
+def _gradients(settings):
+    steps = settings.num_temperatures
+    if settings.round == "preliminary":
+        steps = settings.tuning_temperatures or steps
+    return steps * (settings.leapfrog_steps + (settings.transition == "tfp_hmc"))
+
+
+def plan_of(settings: Settings):
+    """The `Plan` of the settings. Raises InputError for one that cannot be."""
+    from echo_tf.ais.annealing import Sampler
+    from echo_tf.ais.plan import Plan
+
+    sampler = Sampler(*(getattr(settings, name) for name in Sampler._fields))
+    given = {name: getattr(settings, name) for name in Plan._fields if name != "sampler"}
+    plan = Plan(**given, sampler=sampler)
+    try:
+        plan.check()
+    except ValueError as error:
+        raise InputError(f"{settings.run_path}: {error}") from error
+    return plan

@@ -1,0 +1,105 @@
+"""Curves from the records of annealing: their parts merged, with gaps, encoders and exact values beside them."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from echo_tf.kinds import ais
+from echo_tf.methods import METHODS
+from echo_tf.runs.records import Result
+
+TITLES = {"vae2": "VAE2", "vae10": "VAE10", "vae100": "VAE100", "linear": "linear VAE"}
+
+
+class Curve(NamedTuple):
+    """One curve.
+
+    name: to call it by. settings: of its first part. images: how many it is the mean of.
+    points: its rows, `ais.rows`, by rising beta.
+    gaps: rows of kind `bidirectional`.
+    encoder: rate and distortion of the model's own encoder on the same images, or None.
+    """
+
+    name: str
+    settings: ais.Settings
+    images: int
+    points: pd.DataFrame
+    gaps: list
+    encoder: dict | None
+
+
+def curves(own: Sequence[Result], every: Iterable[Result]) -> list[Curve]:
+    """The curves of formal rounds that are finished, in the order of their records."""
+    groups = {}
+    for result in own:
+        if result.settings.kind == "ais" and result.settings.round == "formal" and result.finished:
+            key = result.settings.model_copy(update={"first_image": 0, "num_images": 1}).work(), result.settings.preset
+            groups.setdefault(key, []).append(result)
+    parts = [sorted(group, key=lambda result: result.settings.first_image) for group in groups.values()]
+    gaps = [result for result in every if result.settings.kind == "bidirectional" and result.finished]
+    names = _names([group[0].settings for group in parts])
+    return [_curve(name, group, gaps) for name, group in zip(names, parts)]
+
+
+def _curve(name, parts, gaps):
+    settings = parts[0].settings
+    points = pd.DataFrame(parts[0].rows()) if len(parts) == 1 else merged(parts)
+    encoders = [(part.record["encoder"], part.record["images"]) for part in parts if part.record.get("encoder")]
+    number = sum(part.record["images"] for part in parts)
+    encoder = None
+    if len(encoders) == len(parts):
+        names = ("rate_nats", "distortion_nats")
+        encoder = {key: sum(one[key] * images for one, images in encoders) / number for key in names}
+    mine = [row for gap in gaps if gap.settings.model.work() == settings.work() for row in gap.rows()]
+    return Curve(name, settings, number, points, sorted(mine, key=lambda row: row["beta"]), encoder)
+
+
+def merged(parts: Sequence[Result]) -> pd.DataFrame:
+    """The points of a curve whose images were annealed in parts, at the inverse temperatures of the first.
+
+    Between recorded ones log Z is linear in beta up to (difference / beta)^2 k / 16 nats, k the size of the code.
+    """
+    rows = pd.DataFrame(parts[0].rows())
+    unit = ais.unit_of(rows.iloc[0])
+    betas = parts[0].arrays("images")["betas"]
+    found = {name: [] for name in ("log_z", "distortion", "ess", "acceptance")}
+    for part in parts:
+        arrays = part.arrays("images")
+        for name, columns in found.items():
+            columns += [np.interp(betas, arrays["betas"], column) for column in arrays[name].T]
+    log_z, distortion, ess, acceptance = (np.array(columns).T for columns in found.values())
+    rate = -log_z - betas[:, None] * distortion
+    return pd.DataFrame(
+        {
+            "beta": betas,
+            "rate_nats": rate.mean(1),
+            "rate_standard_error_nats": standard_error(rate),
+            f"distortion_{unit}": distortion.mean(1),
+            f"distortion_standard_error_{unit}": standard_error(distortion),
+            "neg_log_z_nats": -log_z.mean(1),
+            "neg_log_z_standard_error_nats": standard_error(log_z),
+            "effective_chains": ess.mean(1),
+            "acceptance_share": acceptance.mean(1),
+        }
+    )
+
+
+def _names(every):
+    found = [_name(settings) for settings in every]
+    seeds = {settings.formal_seed for settings in every}
+    many = len(seeds) > 1
+    return [f"{name}, seed {settings.formal_seed}" if many else name for name, settings in zip(found, every)]
+
+
+def _name(settings):
+    model = settings.model
+    own = METHODS[model.method].title if hasattr(model, "method") else model.kind
+    base = TITLES.get(model.variant) or ", ".join(filter(None, [own, model.variant]))
+    return ", ".join(filter(None, [base, settings.label and settings.label.replace("_", " ")]))
+
+
+def standard_error(of_images):
+    """The standard error of means over images, (R, B) -> (R,)."""
+    return of_images.std(axis=1, ddof=1) / of_images.shape[1] ** 0.5
