@@ -80,11 +80,16 @@ def test_a_fresh_kernel_at_every_beta_is_right_where_tfp_s_chain_is_and_where_it
 
 def test_float64_increments_keep_what_float32_differences_lose():
     rng = np.random.default_rng(0)
-    target = Target(dense([2, 16, 60], ["tanh", "sigmoid"]), rng.random((2, 60)) * 0.2 + 1.0 * (rng.random((2, 60)) < 0.4), check_range=False)
+    target = Target(
+        dense([2, 16, 60], ["tanh", "sigmoid"]),
+        rng.random((2, 60)) * 0.2 + 1.0 * (rng.random((2, 60)) < 0.4),
+        check_range=False,
+    )
     schedule, sampler = sigmoid_schedule(1500, 36_000.0, 10), Sampler(**BETTER)
     table = finished(Annealing(target, schedule, sampler, 24, 0)).tuned()
     double, single = (
-        finished(Annealing(target, schedule, sampler._replace(weights=weights), 24, 1, table)) for weights in ("float64", "float32")
+        finished(Annealing(target, schedule, sampler._replace(weights=weights), 24, 1, table))
+        for weights in ("float64", "float32")
     )
     assert (double.result().distortion[-1] > 2).all()  # of images that the decoder cannot give, where the energies are large
     assert np.array_equal(double.point.z, single.point.z)
@@ -206,7 +211,11 @@ def test_step_sizes_between_records_are_log_linear():
     assert np.allclose(table.at(np.array([0.01, 1, 10, 100]))[:, 0], [0.4, 0.4, 0.4 / 10**0.5, 0.04])
     copy = StepSizes.of_arrays({k: np.asarray(v) for k, v in table.arrays().items()})
     assert copy.digest == table.digest and (copy.target, copy.settings, copy.seed) == ("t", "s", 1)
-    for wrong, words in ((("u", "s", 2), "another decoder"), (("t", "r", 2), "another schedule"), (("t", "s", 1), "another seed")):
+    for wrong, words in (
+        (("u", "s", 2), "another decoder"),
+        (("t", "r", 2), "another schedule"),
+        (("t", "s", 1), "another seed"),
+    ):
         with pytest.raises(ValueError, match=words):
             table.check(*wrong)
 

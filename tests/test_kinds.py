@@ -10,7 +10,7 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import autoencoder, echo_analysis, likelihood
+from echo_tf.kinds import ais, autoencoder, bidirectional, echo_analysis, likelihood
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
 from echo_tf.runs.runner import missing, run
@@ -21,9 +21,18 @@ SMALLEST = {
     "autoencoder": lambda: tiny(method="vae", beta=0.5, epochs=3),
     "likelihood": lambda: likelihood.Settings(study="more", samples=11, model=tiny(method="vae", beta=0.5, epochs=3)),
     "echo_analysis": lambda: echo_analysis.Settings(study="more", model=tiny(beta=0.5)),
+    "ais": lambda: curve(),
+    "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
+
+
+def curve(**more):
+    given = {"distortion": "own", "num_temperatures": 12, "num_betas": 3, "max_beta": 2, "num_images": 2, "num_chains": 2}
+    return ais.Settings(study="more", model=tiny(method="vae", beta=0.5, epochs=3), leapfrog_steps=2, **{**given, **more})
+
+
 UNITS = ("_nats", "_sse", "_seconds", "_bytes")
-COUNTS = ("parameters", "samples_per_image", "draws", "_marginals")
+COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share")
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +45,15 @@ def quick(monkeypatch):
 
 
 @pytest.mark.parametrize("name", kind_of.kinds())
-def test_every_kind_performs_stops_continues_skips_and_can_be_read(name, tmp_path, monkeypatch):
+def test_every_kind_performs_stops_continues_skips_and_can_be_read(name, tmp_path):
     settings, given = SMALLEST[name](), tools(tmp_path)
     for needed in missing(settings, given):
         run(needed, given)
     assert missing(settings, given) == [] and settings.kind == name
-    monkeypatch.setattr(Place, "check", lambda place: (_ for _ in ()).throw(Interrupted("stopped")))
-    with pytest.raises(Interrupted):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Place, "check", lambda place: (_ for _ in ()).throw(Interrupted("stopped")))
         run(settings, given)
     assert not records.path_of(settings, given.results).exists()
-    monkeypatch.undo()
     result, existed = run(settings, given)
     assert not existed and result.finished and run(settings, given)[1]
     assert json.loads(result.path.read_text())["config"] == settings.recorded() == result.settings.recorded()

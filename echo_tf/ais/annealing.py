@@ -117,8 +117,6 @@ class Annealing:
     """
 
     def __init__(self, target: Target, schedule: Schedule, sampler=DEFAULT, num_chains=40, seed=0, step_sizes=None, start=None):
-        import tensorflow as tf
-
         sampler.check()
         if num_chains < 1:
             raise ValueError(f"num_chains must be 1 or more, got {num_chains!r}.")
@@ -130,7 +128,7 @@ class Annealing:
             raise ValueError(f"the table of step sizes has {step_sizes.values.shape[1]} columns, needed are {columns}.")
         self.images = target.tiled(num_chains)
         # a plain graph takes milliseconds a step more, XLA seconds once
-        self._run = tf.function(self._steps, jit_compile=int(schedule.ends[-1]) >= WORTH_COMPILING)
+        self._run = compiled(target, sampler, self.num_chains, step_sizes is None, int(schedule.ends[-1]) >= WORTH_COMPILING)
         if start is not None and np.shape(start) != (target.num_images, target.latent_dim):
             raise ValueError(f"start must be {(target.num_images, target.latent_dim)}, got {np.shape(start)}.")
         self._begin(columns, start)
@@ -211,9 +209,7 @@ class Annealing:
         self.rows = {name: [] for name in Annealed._fields[1:]}
 
     def _seed(self, step):
-        import tensorflow as tf
-
-        return tf.random.fold_in(tf.constant([self.seed, 20_170], tf.int32), step)
+        return seed_of(self.seed, step)
 
     def _state(self):
         return [*self.point, self.momentum, self.log_weights, self.step_size, self.rate]
@@ -236,68 +232,13 @@ class Annealing:
         if self.table is not None:
             table = np.pad(self.table.at(np.maximum(betas[1:], 1e-300)), ((0, width - count), (0, 0)), mode="edge")
         table = tf.constant(table, self.target.precision)
-        numbers = tf.constant([count, first], tf.int32)
-        *state, accepted, log_steps, failed = self._run(self._state(), tf.constant(padded, tf.float64), table, numbers)
+        numbers = tf.constant([count, first, self.seed], tf.int32)
+        state, sums = self._run(self._state(), self.images, tf.constant(padded, tf.float64), table, numbers)
+        accepted, log_steps, failed = sums
         self._set(state)
         self._accepted += accepted.numpy()
         self._log_steps += log_steps.numpy()
         self._failed += int(failed)
-
-    def _steps(self, state, betas, table, numbers):
-        """`numbers[0]` steps through betas, in a TensorFlow graph."""
-        import tensorflow as tf
-
-        count, first = numbers[0], numbers[1]
-        zeros = [
-            tf.zeros((self.target.num_images,), self.target.precision),
-            tf.zeros_like(state[7]),
-            tf.zeros((), tf.int32),
-        ]
-
-        def step(i, state, sums):
-            state, found = self._step(state, betas[i], betas[i + 1], None if self.table is None else table[i], first + i)
-            return i + 1, state, [total + one for total, one in zip(sums, found)]
-
-        _, state, sums = tf.while_loop(lambda i, *_: i < count, step, [tf.constant(0), list(state), zeros])
-        return *state, *sums
-
-    def _step(self, state, beta, new_beta, step_size, index):
-        import tensorflow as tf
-
-        point, (momentum, log_weights, tuned, rate) = Point(*state[:5]), state[5:]
-        log_weights = log_weights + self._gained(point, beta, new_beta)
-        step_size = tuned if step_size is None else step_size
-        repeats = self.momentum.shape[0] // step_size.shape[0]
-        moved = TRANSITIONS[self.sampler.transition](
-            self.target,
-            self.images,
-            point,
-            momentum,
-            tf.cast(new_beta, self.target.precision),
-            tf.tile(step_size, [repeats])[:, None],
-            self.sampler.leapfrog_steps,
-            self.sampler.memory,
-            self._seed(index),
-        )
-        accepted = tf.cast(moved.accepted, self.target.precision)
-        by_image = tf.reduce_mean(tf.reshape(accepted, (self.num_chains, -1)), 0)
-        if self.table is None:
-            own = by_image if self.sampler.step_sizes_per == "image" else accepted
-            tuned, rate = adapted(tuned, rate, index + 1, own, self.sampler.rule, self.sampler.acceptance)
-        found = [by_image, tf.math.log(step_size), tf.reduce_sum(tf.cast(moved.failed, tf.int32))]
-        return [*moved.point, moved.momentum, log_weights, tuned, rate], found
-
-    def _gained(self, point, beta, new_beta):
-        """The increments of the log weights, -inf for a chain without a finite distortion."""
-        import tensorflow as tf
-
-        d = point.distortion
-        if self.sampler.weights == "float32":
-            old, new = (point.log_prior - tf.cast(b, d.dtype) * d for b in (beta, new_beta))
-            gained = tf.cast(new - old, tf.float64)
-        else:
-            gained = -(new_beta - beta) * tf.cast(d, tf.float64)
-        return tf.where(tf.math.is_finite(d), gained, tf.constant(-np.inf, tf.float64))
 
     def _record(self, steps):
         shape = self.num_chains, self.target.num_images
@@ -332,6 +273,86 @@ class Annealing:
         self.point = Point(*(tf.gather(tensor, chosen.ravel()) for tensor in self.point))
         self.momentum = tf.gather(self.momentum, chosen.ravel())
         self.log_weights = tf.constant(log_w.ravel())
+
+
+def seed_of(seed, step):
+    """The seed of one step of a round, for stateless random functions."""
+    import tensorflow as tf
+
+    return tf.random.fold_in(tf.stack([tf.cast(seed, tf.int32), 20_170]), step)
+
+
+def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla: bool):
+    """The function that does some steps of a round; rounds of one target that differ in nothing of this share it.
+
+    Returns:
+        (state, images of all chains, inverse temperatures, table of step sizes, (how many steps, number of the first, seed)) ->
+        (state, [acceptance of each image, log step sizes, failed proposals], each summed over the steps).
+    """
+    import tensorflow as tf
+
+    key = sampler, num_chains, tuned, xla
+    if key not in target.compiled:
+
+        def run(state, images, betas, table, numbers):
+            count, first, seed = numbers[0], numbers[1], numbers[2]
+            dtype = state[0].dtype
+            images_alone = tf.shape(state[0])[0] // num_chains
+            zeros = [tf.zeros((images_alone,), dtype), tf.zeros_like(state[7]), tf.zeros((), tf.int32)]
+
+            def step(i, state, sums):
+                size = None if tuned else table[i]
+                index = first + i
+                state, found = _step(target, sampler, num_chains, images, state, betas[i], betas[i + 1], size, index, seed)
+                return i + 1, state, [total + one for total, one in zip(sums, found)]
+
+            _, state, sums = tf.while_loop(lambda i, *_: i < count, step, [tf.constant(0), list(state), zeros])
+            return state, sums
+
+        target.compiled[key] = tf.function(run, jit_compile=xla)
+    return target.compiled[key]
+
+
+def _step(target, sampler, num_chains, images, state, beta, new_beta, step_size, index, seed):
+    """One step, in a TensorFlow graph: weights, transition, and the tuning where no step size is given."""
+    import tensorflow as tf
+
+    point, (momentum, log_weights, tuned, rate) = Point(*state[:5]), state[5:]
+    dtype = momentum.dtype
+    log_weights = log_weights + _gained(point, beta, new_beta, sampler.weights)
+    used = tuned if step_size is None else step_size
+    repeats = num_chains if sampler.step_sizes_per == "image" else 1
+    moved = TRANSITIONS[sampler.transition](
+        target,
+        images,
+        point,
+        momentum,
+        tf.cast(new_beta, dtype),
+        tf.tile(used, [repeats])[:, None],
+        sampler.leapfrog_steps,
+        sampler.memory,
+        seed_of(seed, index),
+    )
+    accepted = tf.cast(moved.accepted, dtype)
+    by_image = tf.reduce_mean(tf.reshape(accepted, (num_chains, -1)), 0)
+    if step_size is None:
+        own = by_image if sampler.step_sizes_per == "image" else accepted
+        tuned, rate = adapted(tuned, rate, index + 1, own, sampler.rule, sampler.acceptance)
+    found = [by_image, tf.math.log(used), tf.reduce_sum(tf.cast(moved.failed, tf.int32))]
+    return [*moved.point, moved.momentum, log_weights, tuned, rate], found
+
+
+def _gained(point, beta, new_beta, weights):
+    """The increments of the log weights, -inf for a chain without a finite distortion."""
+    import tensorflow as tf
+
+    d = point.distortion
+    if weights == "float32":
+        old, new = (point.log_prior - tf.cast(b, d.dtype) * d for b in (beta, new_beta))
+        gained = tf.cast(new - old, tf.float64)
+    else:
+        gained = -(new_beta - beta) * tf.cast(d, tf.float64)
+    return tf.where(tf.math.is_finite(d), gained, tf.constant(-np.inf, tf.float64))
 
 
 def weighed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

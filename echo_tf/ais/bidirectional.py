@@ -68,8 +68,7 @@ def bidirectional_gap(
     bare, rows = Target(decoder, None, prior, distortion, latent_dim, precision), []
     for number, beta in enumerate(betas):
         images, codes = simulated(bare, beta, num_images, [seed, number], simulate)
-        target = Target(decoder, images, prior, distortion, latent_dim, precision, check_range=False)
-        bounds = []
+        target, bounds = bare.of(images), []
         for upper in (False, True):
             first, second = rounds_of_bound(target, chosen, schedule.until(beta), seed, codes, upper)
             table = finish(first(), progress=progress).tuned()
@@ -109,9 +108,10 @@ def rounds_of_bound(target: Target, chosen: Plan, way: Schedule, seed: int, code
         (() -> the preliminary `Annealing`, its `StepSizes` -> the formal one).
     """
     way, start = (way.reversed(), codes) if upper else (way, None)
+    coarse = way.thinned(max(1, chosen.num_temperatures // (chosen.tuning_temperatures or chosen.num_temperatures)))
     sampler = chosen.sampler._replace(resample_below=0.0)
     return (
-        lambda: Annealing(target, way, sampler, chosen.num_chains, seed, start=start),
+        lambda: Annealing(target, coarse, sampler, chosen.num_chains, seed, start=start),
         lambda table: Annealing(target, way, chosen.sampler, chosen.num_chains, seed + 1, table, start),
     )
 
@@ -149,9 +149,7 @@ def _simulation(measure, beta):
         variance = float(np.exp(np.asarray(measure.log_variance)))
         return lambda f, beta, rng: f + rng.normal(0, (variance / beta) ** 0.5, f.shape)
     if isinstance(measure, Bernoulli) and beta == 1:
-        return lambda f, beta, rng: (rng.random(f.shape) < np.asarray(measure.reconstruct(f.astype(np.float32)))).astype(
-            f.dtype
-        )
+        return lambda f, beta, rng: 1.0 * (rng.random(f.shape) < np.asarray(measure.reconstruct(f)))
     if isinstance(measure, Bernoulli):
-        raise ValueError(f"of the distortion bernoulli, images can be simulated at beta 1 alone, got {beta:g}.")
+        raise ValueError(f"images of the distortion bernoulli can be simulated at beta 1 alone, got {beta:g}.")
     raise ValueError(f"how images are drawn of the distortion {type(measure).__name__} is not known: give simulate.")

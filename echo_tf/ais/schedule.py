@@ -40,6 +40,11 @@ class Schedule(NamedTuple):
         betas = np.append(self.betas[self.betas < beta * (1 - 1e-9)], beta)
         return Schedule(betas, _ends(len(betas), min(len(betas) - 1, max(10, len(betas) // 50))))
 
+    def thinned(self, factor: int) -> "Schedule":
+        """Every `factor`-th temperature, and the last, recorded at least ten times."""
+        chosen = np.unique(np.append(np.arange(0, len(self.betas), factor), len(self.betas) - 1))
+        return Schedule(self.betas[chosen], _ends(len(chosen), min(len(chosen) - 1, max(10, len(chosen) // 50))))
+
     def reversed(self) -> "Schedule":
         """The way back to 0."""
         return Schedule(self.betas[::-1].copy(), self.ends)

@@ -1,5 +1,6 @@
 """What is annealed: a prior, a decoder and a distortion, p(z) exp(-beta d(x, f(z))), for some images at once."""
 
+import copy
 import hashlib
 from typing import Any, NamedTuple
 
@@ -55,8 +56,6 @@ class Target:
         precision="float32",
         check_range=True,
     ):
-        import tensorflow as tf
-
         if keras.backend.backend() != "tensorflow":
             raise ValueError(f"annealing needs KERAS_BACKEND=tensorflow, as TFP does, got {keras.backend.backend()}.")
         if precision not in ("float32", "float64"):
@@ -65,13 +64,16 @@ class Target:
         self.latent_dim = _latent_dim(decoder, prior, latent_dim)
         self.measure = _in_precision(distortion_of(distortion), precision)
         self.decoder = in_double(decoder) if precision == "float64" and isinstance(decoder, keras.Model) else decoder
+        self.compiled = {}  # of `annealing.compiled`
         self._check_prior()
         if images is not None:
-            images = np.asarray(images)
-            _check_images(images, self.decoder, self.measure, check_range)
-            self.images = tf.constant(images, precision)
-            self._check_output()
-            self.digest = _digest(self)
+            self._take(images, check_range)
+
+    def of(self, images) -> "Target":
+        """The same of other images, whose range is not checked; what is compiled is shared."""
+        other = copy.copy(self)
+        other._take(images, check_range=False)
+        return other
 
     @property
     def num_images(self) -> int:
@@ -120,6 +122,15 @@ class Target:
         import tensorflow as tf
 
         return tf.tile(self.images, [num_chains, *[1] * (len(self.images.shape) - 1)])
+
+    def _take(self, images, check_range):
+        import tensorflow as tf
+
+        images = np.asarray(images)
+        _check_images(images, self.decoder, self.measure, check_range)
+        self.images = tf.constant(images, self.precision)
+        self._check_output()
+        self.digest = _digest(self)
 
     def _check_output(self):
         import tensorflow as tf

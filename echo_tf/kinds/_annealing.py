@@ -85,12 +85,12 @@ def images_of(settings, place):
     return images[settings.first_image : last]
 
 
-def target_of(settings, model, images, check_range=True):
+def target_of(settings, model, images):
     """What is annealed: the model's decoder, prior and distortion. Raises InputError for what does not fit."""
     distortion = model.measure_of_distortion if settings.distortion == "own" else "squared_error"
     try:
         prior = prior_of(model, seed=settings.model.seed)
-        return Target(model.decoder, images, prior, distortion, settings.model.latent_dim, settings.precision, check_range)
+        return Target(model.decoder, images, prior, distortion, settings.model.latent_dim, settings.precision)
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
 
@@ -176,10 +176,10 @@ def perform_bounds(settings, place):
     plan = ais.plan_of(curve)
     model = place.model(curve.model)
     schedule = plan.formal(StepSizes.of_arrays(place.needed(curve.tuning).arrays("step_sizes")))
-    jobs = []
+    bare, jobs = target_of(curve, model, None), []
     for number, beta in enumerate(settings.betas):
         for upper in (False, True):
-            jobs += _jobs(settings, model, plan, schedule, number, beta, upper)
+            jobs += _jobs(settings, bare, plan, schedule.until(beta), number, upper)
     _, found = run_rounds(place, jobs, lambda rounds, present: rounds)
     bounds = [Bounds(found[f"lower_{number}"], found[f"upper_{number}"]) for number in range(len(settings.betas))]
     place.attach("bounds", {"lower": np.array([one.lower for one in bounds]), "upper": np.array([one.upper for one in bounds])})
@@ -190,15 +190,16 @@ def perform_bounds(settings, place):
     }
 
 
-def _jobs(settings, model, plan, schedule, number, beta, upper):
+def _jobs(settings, bare, plan, way, number, upper):
     """The two rounds of one bound at one beta."""
-    curve, name = settings.model, f"{'upper' if upper else 'lower'}_{number}"
+    name = f"{'upper' if upper else 'lower'}_{number}"
 
     def rounds():
-        target = target_of(curve, model, None)
-        images, codes = simulated(target, beta, settings.num_images, [settings.seed, number])
-        target = target_of(curve, model, images, check_range=False)
-        return rounds_of_bound(target, plan, schedule.until(beta), settings.seed, codes, upper)
+        try:
+            images, codes = simulated(bare, settings.betas[number], settings.num_images, [settings.seed, number])
+        except ValueError as error:
+            raise InputError(f"{settings.run_path}: {error}") from error
+        return rounds_of_bound(bare.of(images), plan, way, settings.seed, codes, upper)
 
     def tuned(annealing):
         return {f"{name}_{key}": value for key, value in annealing.tuned().arrays().items()}

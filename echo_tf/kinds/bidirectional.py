@@ -34,6 +34,9 @@ class Settings(Measurement):
     def _on_the_curve(self):
         if not all(0 < beta <= self.model.max_beta for beta in self.betas):
             raise ValueError(f"setting 'betas' must be within (0, {self.model.max_beta:g}], got {list(self.betas)}")
+        trained = self.model.model
+        if self.model.distortion == "own" and getattr(trained, "distortion", None) == "bernoulli" and set(self.betas) != {1.0}:
+            raise ValueError(f"of the distortion bernoulli, setting 'betas' can be [1] alone, got {list(self.betas)}")
         return self
 
     @property
