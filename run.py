@@ -240,7 +240,7 @@ def command_tables(options):
     from echo_tf import tables
     from echo_tf.tables import documents
 
-    for folder, name, every, study in each_study(options):
+    for folder, name, every, study in [*each_study(options), *studies_without_runs(options)]:
         for text in tables.write(folder, name, every, study, RESULTS / "published"):
             print(text)
     if not options.results and not options.study:
@@ -251,22 +251,36 @@ def command_tables(options):
 
 def command_figures(options):
     from echo_tf import figures
-    from echo_tf.runs.studies import read_study
 
-    for folder, name, every, study in each_study(options):
+    for folder, name, every, study in [*each_study(options), *studies_without_runs(options)]:
         for path in draw(figures, folder, name, every, study):
             print(path, flush=True)
-    if not options.study:
-        for path in sorted(CONFIGS.rglob("*.yaml")):
-            study = read_study(path, CONFIGS)
-            if not study.base and not study.axes:  # a figure that needs no runs
-                for drawn in draw(figures, results_asked_for(options)[0], study.study, [], study):
-                    print(drawn, flush=True)
+    return 0
+
+
+def studies_without_runs(options):
+    """As `each_study`, of tables and figures that need no records; none where studies are named, which are those of it."""
+    from echo_tf.runs.studies import read_study
+
+    found = [] if options.study else [read_study(path, CONFIGS) for path in sorted(CONFIGS.rglob("*.yaml"))]
+    return [(results_asked_for(options)[0], s.study, [], s) for s in found if not s.base and not s.axes]
+
+
+def command_theory(options):
+    """The tutorial's tables and figure, in the unit asked for."""
+    from echo_tf.figures import tutorial as figure
+    from echo_tf.tables import Material
+    from echo_tf.tables import tutorial as table
+
+    material = Material(results_asked_for(options)[0], "theory/tutorial", (), ())
+    print(table.write(material, options.unit))
+    for path in figure.write(material, options.unit):
+        print("figure:", path)
     return 0
 
 
 def draw(figures, folder, name, every, study):
-    if study is not None and not study.base and not study.axes:
+    if study is not None and not study.base and not study.axes and "noise" in study.forms("figures"):
         import_keras()  # what is not made from records is made by the library
     return figures.write(folder, name, every, study)
 
@@ -296,6 +310,7 @@ def parse(arguments):
         "reproduce": command_reproduce,
         "tables": command_tables,
         "figures": command_figures,
+        "theory": command_theory,
         "data": command_data,
         "bench": command_bench,
     }

@@ -29,20 +29,24 @@ _HOMES = {
     "point_convolutions": ["ConvFromPoint", "ConvToPoint"],
     "pools": ["adapt"],
     "schedules": ["BetaWarmup"],
+    "theory.blahut_arimoto": ["blahut_arimoto"],
 }
+_ROOMS = ("ais", "theory")  # imported when they are asked for
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name):
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
 
 
 def __dir__():
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, *_ROOMS])
 
 
 def load_all():

@@ -56,6 +56,8 @@ def parser(commands, work, quickstart):
     tables.add_argument("study", nargs="*", help="studies (default: all that have records)")
     figures = add("figures", "rebuild the figures from results/ alone")
     figures.add_argument("study", nargs="*", help="studies (default: all that have records, or need none)")
+    theory = add("theory", "the tables and the figure of the tutorial on rate-distortion theory")
+    theory.add_argument("--unit", choices=("bits", "nats"), default="bits", help="of rates (default: bits, as the tutorial)")
     _add_data_commands(add, places)
     bench = add("bench", "measure speed: ratios taken in one run")
     bench.add_argument("only", nargs="*", metavar="PART", help=f"parts to measure (default: all): {BENCHES}")

@@ -10,7 +10,7 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import ais, autoencoder, bidirectional, echo_analysis, likelihood
+from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, echo_analysis, likelihood
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
 from echo_tf.runs.runner import missing, run
@@ -22,6 +22,9 @@ SMALLEST = {
     "likelihood": lambda: likelihood.Settings(study="more", samples=11, model=tiny(method="vae", beta=0.5, epochs=3)),
     "echo_analysis": lambda: echo_analysis.Settings(study="more", model=tiny(beta=0.5)),
     "ais": lambda: curve(),
+    "data_bounds": lambda: data_bounds.Settings(
+        study="more", dataset="tiny", betas=(0.1, 1.0), train_images=20, num_images=3, points=4, components=2, steps=2
+    ),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
 
