@@ -10,7 +10,7 @@ import sys
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors, and not which processor and which libraries there are
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "autoencoder": ["RateDistortionAutoencoder"],

@@ -18,6 +18,7 @@ from unittest import mock
 import keras
 import numpy as np
 
+from echo_tf.bench_annealing import bench_ais  # noqa: F401 (a part, found by its name)
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
 from echo_tf.runs import records, surroundings

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as run.py does
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads that wait for each other while two workers test
 
 import sys
 from pathlib import Path

@@ -109,12 +109,12 @@ def test_steps_without_newton_reach_the_same_minimum(monkeypatch):
     p, d = gaussian_grid(64)
     least = blahut_arimoto(p, d, 2.0).rate_plus_beta_distortion
     monkeypatch.setattr(import_module("echo_tf.theory.blahut_arimoto"), "NEWTON_COLUMNS", -1)
-    point = blahut_arimoto(p, d, 2.0, tolerance=1e-6)
-    assert point.gap <= 1e-6 and abs(point.rate_plus_beta_distortion - least) <= 2e-6
+    point = blahut_arimoto(p, d, 2.0, tolerance=2e-6)
+    assert point.gap <= 2e-6 and -1e-9 <= point.rate_plus_beta_distortion - least <= point.gap
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        plain = blahut_arimoto(p, d, 2.0, tolerance=1e-6, accelerate=False, max_iterations=point.iterations)
-    assert plain.gap > 1e-6
+        plain = blahut_arimoto(p, d, 2.0, tolerance=2e-6, accelerate=False, max_iterations=point.iterations)
+    assert plain.gap > 5 * point.gap
 
 
 def test_a_given_marginal_gives_the_rate_against_it():
@@ -198,8 +198,8 @@ def test_a_curve_for_a_given_marginal_lies_above():
     ("arguments", "message"),
     [
         (([0.5, 0.6], HAMMING, 1.0), "p_x must add up to 1"),
-        (([1.5, -0.5], HAMMING, 1.0), "p_x must hold probabilities"),
-        (([0.5, np.nan], HAMMING, 1.0), "p_x must hold probabilities"),
+        (([1.5, -0.5], HAMMING, 1.0), "p_x must be probabilities"),
+        (([0.5, np.nan], HAMMING, 1.0), "p_x must be probabilities"),
         (([[0.5, 0.5]], HAMMING, 1.0), "p_x must be of the shape"),
         (([0.5, 0.5], np.eye(3), 1.0), "distortion must be of the shape"),
         (([0.5, 0.5], [0.0, 1.0], 1.0), "distortion must be of the shape"),
@@ -212,6 +212,8 @@ def test_a_curve_for_a_given_marginal_lies_above():
         (([0.5, 0.5], HAMMING, 1.0, [1.0]), "marginal must be of the shape"),
         (([0.5, 0.5], HAMMING, 1.0, None, 0.0), "tolerance must be"),
         (([0.5, 0.5], HAMMING, 1.0, None, 1e-9, 0), "max_iterations must be"),
+        (([0.5, 0.5], HAMMING, 1.0, None, 1e-9, "many"), "max_iterations must be"),
+        (("fair", HAMMING, 1.0), "p_x must be probabilities"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments, message):

@@ -132,6 +132,8 @@ def test_the_posterior_collapses_exactly_from_the_ratio_of_the_variances_on():
         lambda: reverse_water_filling([1.0], -0.5),
         lambda: linear_beta_vae(1.0, 0.0, 1.0),
         lambda: linear_beta_vae(1.0, 1.0, np.inf),
+        lambda: linear_beta_vae("one", 1.0, 1.0),
+        lambda: linear_beta_vae([1.0, 2.0], 1.0, 1.0),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(call):

@@ -1,0 +1,279 @@
+"""The numbers of a tutorial on rate-distortion theory and variational autoencoders, as tables, and the exact values beside.
+
+The tutorial's parts: Blahut-Arimoto on a binary source (demo 1), the Gaussian R(D) (example 1), the two parts of a VAE's loss
+(demo 2, example 2), posterior collapse (example 3). Rates are nats, or bits where `unit="bits"` is asked for.
+"""
+
+import math
+import numbers
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import xlogy
+
+from echo_tf.theory.blahut_arimoto import blahut_arimoto, rate_distortion_curve
+from echo_tf.theory.closed_forms import (
+    bernoulli_rate,
+    binary_entropy,
+    checked_array,
+    checked_betas,
+    checked_integer,
+    gaussian_rate,
+    in_bits,
+    linear_beta_vae,
+)
+
+PRINTED_BITS = [0.0, 0.0, 0.0, 0.0, 0.0, 0.5766]  # demo 1's table: every fifth of 30 betas
+PRINTED_DISTORTION = [0.2015, 0.2000, 0.2000, 0.2000, 0.2000, 0.0207]
+
+
+def binary_demo(unit="bits", betas=None):
+    """Demo 1: R(D) of the source (0.8, 0.2) under Hamming distortion, converged, against h(0.2) - h(D).
+
+    The rate is 0 up to beta = ln 4 = 1.386. The tutorial's 0.2015 at beta = 0.01 is where its iteration stopped, since q
+    changed by less than 1e-6 a step; the distortion there is 0.2. Its 0.5766 and 0.0207 at 3.86 are rounded.
+
+    Args:
+        unit: "bits" or "nats", of the rates.
+        betas: nats per unit of distortion; None: the tutorial's, `logspace(-2, 1, 30)`.
+
+    Returns:
+        A DataFrame: beta, rate_bits, distortion, closed_form_rate_bits, gap_nats and, with the tutorial's betas,
+        printed_rate_bits and printed_distortion (NaN where nothing is printed). With "nats", `_nats` in place of `_bits`.
+
+    Raises:
+        ValueError: for another unit, or beta <= 0.
+    """
+    _check_unit(unit)
+    tutorial = betas is None
+    betas = np.logspace(-2, 1, 30) if tutorial else checked_betas(betas)
+    curve = rate_distortion_curve([0.8, 0.2], 1.0 - np.eye(2), betas, tolerance=1e-10)
+    table = curve[["beta"]].assign(
+        **{
+            f"rate_{unit}": _to(unit, curve.rate_nats),
+            "distortion": curve.distortion,
+            f"closed_form_rate_{unit}": _to(unit, bernoulli_rate(curve.distortion, 0.2)),
+            "gap_nats": curve.gap_nats,
+        }
+    )
+    if tutorial:
+        printed = np.full((2, len(betas)), np.nan)
+        rates = np.array(PRINTED_BITS) * (1.0 if unit == "bits" else math.log(2.0))
+        printed[:, ::5] = rates, PRINTED_DISTORTION
+        table[f"printed_rate_{unit}"], table["printed_distortion"] = printed
+    return table
+
+
+def gaussian_demo(unit="bits", distortions=(0.25, 0.5, 0.1), variance=1.0, num_points=401):
+    """Example 1: the Gaussian R(D) by Blahut-Arimoto on a grid, against 1/2 ln(variance / D).
+
+    Source and reproductions are the same grid of 6 standard deviations to each side; the slope for D is -1 / (2 D).
+    The grid's R(D) is not exactly the Gaussian's; both fall together while the grid's step is below sqrt(D).
+
+    Args:
+        unit: "bits" or "nats", of the rates.
+        distortions: mean squared errors, in (0, variance).
+        num_points: of the grid.
+
+    Returns:
+        A DataFrame: beta, rate_bits, distortion (the grid's), closed_form_rate_bits (at that distortion), gap_nats. With
+        "nats", `_nats` in place of `_bits`.
+
+    Raises:
+        ValueError: for another unit, distortions outside (0, variance), num_points below 1.
+    """
+    _check_unit(unit)
+    distortions = np.atleast_1d(checked_array("distortions", distortions, 0.0, "numbers > 0", strict=True))
+    if not np.all(distortions < variance):
+        raise ValueError(f"distortions must be below the variance {variance}, where the rate is 0, got {distortions.max()}.")
+    grid = np.linspace(-6.0, 6.0, checked_integer("num_points", num_points)) * math.sqrt(variance)
+    p = np.exp(-(grid**2) / (2 * variance))
+    curve = rate_distortion_curve(p / p.sum(), (grid[:, None] - grid) ** 2, 1 / (2 * distortions))
+    return curve[["beta"]].assign(
+        **{
+            f"rate_{unit}": _to(unit, curve.rate_nats),
+            "distortion": curve.distortion,
+            f"closed_form_rate_{unit}": _to(unit, gaussian_rate(curve.distortion, variance)),
+            "gap_nats": curve.gap_nats,
+        }
+    )
+
+
+class VaeLoss(NamedTuple):
+    """The two parts of a VAE's loss, means over examples."""
+
+    rate_nats: float  # KL(N(mean, exp(log_variance)) || N(0, I))
+    distortion: float  # nats for the likelihoods; the sum of squared errors for "squared_error"
+    loss: float  # distortion + beta * rate
+    rate_distortion_beta: float  # of R + beta' D, which this loss is up to a factor: 1 / beta, for D as it is here
+    squared_error_beta: float  # the same for D the sum of squared errors; NaN for "bernoulli"
+    rate_bits: float
+
+
+def vae_loss_split(x, output, mean, log_variance, distortion="bernoulli", beta=1.0, noise_variance=1.0, logits=False):
+    """Demo 2: the rate and the distortion in a VAE's loss = distortion + beta * rate.
+
+    The beta of beta-VAE weighs the rate, that of R + beta' D the distortion: beta' = 1 / beta for a negative log-likelihood.
+    Under Gaussian noise the squared error has beta' = 1 / (2 noise_variance beta). The tutorial's loss is "squared_error":
+    a Gaussian likelihood of variance 1/2 without its constant. Its example 2: 20 nats are 28.85 bits (it prints 28.8).
+
+    Args:
+        x: (n, ...) data. For "bernoulli" in [0, 1].
+        output: what the decoder gives, of the shape of x: probabilities (or logits, with `logits=True`), or means.
+        mean, log_variance: (n, d) of q(z|x).
+        distortion: "bernoulli", "gaussian" (with its constant), or "squared_error".
+        beta: the weight of the rate, > 0.
+        noise_variance: of "gaussian", > 0.
+
+    Returns:
+        VaeLoss.
+
+    Raises:
+        ValueError: for shapes that differ, values out of range, or an unknown distortion.
+    """
+    names = ("x", "output", "mean", "log_variance")
+    arrays = [
+        checked_array(n, v, -np.inf, "finite numbers", finite=True) for n, v in zip(names, (x, output, mean, log_variance))
+    ]
+    x, output, mean, log_variance = arrays
+    for one, other, pair in ((x, output, "x and output"), (mean, log_variance, "mean and log_variance")):
+        if one.shape != other.shape or one.ndim < 2 or len(one) != len(x) or not one.size:
+            raise ValueError(f"{pair} must have the same shape, (n, ...) of one n, got {one.shape} and {other.shape}.")
+    checked_betas(beta)
+    checked_array("noise_variance", noise_variance, 0.0, "a positive finite number", strict=True, finite=True)
+    rate = float(np.mean(0.5 * np.sum(mean**2 + np.exp(log_variance) - 1.0 - log_variance, axis=1)))
+    error = (x - output).reshape(len(x), -1) ** 2
+    if distortion == "bernoulli":
+        d, of_error = _cross_entropy(x, output, logits), math.nan
+    elif distortion == "gaussian":
+        d = (0.5 * error / noise_variance + 0.5 * math.log(2 * math.pi * noise_variance)).sum(axis=1)
+        of_error = 1 / (2 * noise_variance * beta)
+    elif distortion == "squared_error":
+        d, of_error = error.sum(axis=1), 1 / beta
+    else:
+        raise ValueError(f"distortion must be 'bernoulli', 'gaussian' or 'squared_error', got {distortion!r}.")
+    d = float(np.mean(d))
+    return VaeLoss(rate, d, d + beta * rate, 1 / beta, of_error, in_bits(rate))
+
+
+def _cross_entropy(x, output, logits):
+    """-log of the Bernoulli likelihood, (n,), for x in [0, 1]."""
+    checked_array("x", x, 0.0, "numbers in [0, 1]", highest=1.0)
+    if logits:
+        terms = np.logaddexp(0.0, output) - x * output
+    else:
+        checked_array("output", output, 0.0, "probabilities in [0, 1] (pass logits=True for logits)", highest=1.0)
+        with np.errstate(divide="ignore"):
+            terms = -xlogy(x, output) - xlogy(1.0 - x, 1.0 - output)
+    return terms.reshape(len(x), -1).sum(axis=1)
+
+
+def posterior_collapse(betas_vae=(0.5, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0), disagreement=0.1, variance=4.0, noise_variance=1.0):
+    """Example 3: the exact optima of distortion + beta_vae * rate in three small cases, over encoders, prior and decoders.
+
+    "linear": `linear_beta_vae`, x ~ N(0, variance). The rate falls to exactly 0 at beta_vae = variance / noise_variance.
+
+    The other two explain a source of two bits: x1 a fair coin, x2 = x1 but for a probability of `disagreement`.
+
+    "autoregressive": p(x1|z) p(x2|x1, z), any tables. H(X) - I(X;Z) <= distortion, so the loss is at least
+    H(X) + (beta_vae - 1) rate. Without z the decoder has distortion H(X): for beta_vae >= 1 the optimum is a rate of 0
+    and a negative ELBO of H(X). Below 1 it is rate H(X) and distortion 0. At 1 both, and all between, are optima; the row
+    is the one of least rate.
+
+    "factorized": p(x1|z) p(x2|z). A negative ELBO of H(X) needs x1 and x2 to be independent given z, and so a rate of
+    Wyner's common information of the pair (`wyner_common_information`), which is at least I(X1;X2) and equals it, ln 2, if
+    the bits always agree. That is the row of beta_vae = 1. Above 1 the optimum is computed (`factorized_optimum`); the
+    rate is 0 from beta_vae = 2 (1 - disagreement) on, 1 plus the correlation.
+
+    Args:
+        betas_vae: weights of the rate, > 0.
+        disagreement: in [0, 1/2).
+        variance, noise_variance: of the linear case, > 0.
+
+    Returns:
+        A DataFrame: decoder, beta_vae, rate_nats, distortion_nats, neg_elbo_nats (rate + distortion).
+
+    Raises:
+        ValueError: for arguments out of range.
+    """
+    betas_vae = checked_betas(betas_vae)
+    _check_disagreement(disagreement)
+    entropy, rows = math.log(2.0) + binary_entropy(disagreement), []
+    for beta in betas_vae:
+        linear = linear_beta_vae(variance, noise_variance, float(beta))
+        rows.append(["linear", beta, linear.rate_nats, linear.distortion_nats])
+        rows.append(["autoregressive", beta, *((entropy, 0.0) if beta < 1 else (0.0, entropy))])
+        rows.append(["factorized", beta, *factorized_optimum(float(beta), disagreement)])
+    table = pd.DataFrame(rows, columns=["decoder", "beta_vae", "rate_nats", "distortion_nats"])
+    table["neg_elbo_nats"] = table.rate_nats + table.distortion_nats
+    return table.sort_values("decoder", kind="stable", ignore_index=True)
+
+
+def wyner_common_information(disagreement):
+    """Wyner's common information of two fair bits that disagree with probability a, in nats, for a in [0, 1/2).
+
+    ln 2 + h(a) - 2 h(b), b = (1 - sqrt(1 - 2 a)) / 2. Wyner, "The common information of two dependent random variables",
+    IEEE Trans. Inform. Theory 21 (1975): the least I(X1, X2; Z) of a Z given which they are independent.
+    """
+    _check_disagreement(disagreement)
+    return math.log(2.0) + binary_entropy(disagreement) - 2 * binary_entropy(0.5 - 0.5 * math.sqrt(1 - 2 * disagreement))
+
+
+def factorized_optimum(beta_vae, disagreement, num_points=101):
+    """Rate and distortion, in nats, of the best VAE with decoder p(x1|z) p(x2|z) for the source of `posterior_collapse`.
+
+    Above beta_vae = 1: Blahut-Arimoto over a grid of decoders that give both bits the same probability (none else helps,
+    which the tests check on a grid of pairs), then alternation of encoder, prior and decoder from there, which leaves the
+    grid. At or below 1 the optimum is known.
+    """
+    _check_disagreement(disagreement)
+    entropy = math.log(2.0) + binary_entropy(disagreement)
+    if beta_vae < 1:
+        return entropy, 0.0
+    if beta_vae == 1:
+        rate = wyner_common_information(disagreement)
+        return rate, entropy - rate
+    if beta_vae >= 2 * (1 - disagreement):  # no weak dependence on z pays: 1 plus the correlation of the bits
+        return 0.0, 2 * math.log(2.0)
+    same, other = (1 - disagreement) / 2, disagreement / 2
+    p = np.array([same, other, other, same])  # of 00, 01, 10, 11
+    ones = np.array([0, 1, 1, 2])[:, None]
+    chance = np.linspace(0.0, 1.0, num_points)
+
+    def costs(chance):
+        with np.errstate(divide="ignore"):
+            return -xlogy(ones, chance) - xlogy(2 - ones, 1 - chance)
+
+    prior = blahut_arimoto(p, costs(chance), 1 / beta_vae, tolerance=1e-8).marginal
+    # the grid's masses lie beside the two optima, one on each side of 1/2: their means start the alternation
+    halves = [prior * (chance < 0.5), prior * (chance > 0.5)]
+    chance = np.array([half @ chance / half.sum() for half in halves])
+    prior = np.array([0.5, 0.5])
+    for _ in range(20_000):
+        joint = prior * np.exp(-costs(chance) / beta_vae)
+        encoder = joint / joint.sum(axis=1, keepdims=True)
+        prior, before = p @ encoder, chance
+        chance = np.clip(((p * ones[:, 0] / 2) @ encoder) / prior, 0.0, 1.0)
+        if np.abs(chance - before).max() < 1e-13:
+            break
+    joint = prior * np.exp(-costs(chance) / beta_vae)
+    encoder = joint / joint.sum(axis=1, keepdims=True)
+    prior = p @ encoder
+    distortion = float(p @ (encoder * np.where(encoder > 0, costs(chance), 0.0)).sum(axis=1))
+    rate = float(p @ (xlogy(encoder, encoder) - xlogy(encoder, prior)).sum(axis=1))
+    return rate, distortion
+
+
+def _check_disagreement(value):
+    if not (isinstance(value, numbers.Real) and 0 <= value < 0.5):
+        raise ValueError(f"disagreement must be a probability in [0, 1/2), got {value!r}.")
+
+
+def _check_unit(unit):
+    if unit not in ("bits", "nats"):
+        raise ValueError(f"unit must be 'bits' or 'nats', got {unit!r}.")
+
+
+def _to(unit, nats):
+    return in_bits(nats) if unit == "bits" else np.asarray(nats)

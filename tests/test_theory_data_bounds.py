@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from echo_tf.theory import (
+    bernoulli_rate,
+    codebook_bound,
+    fit_gaussian_mixture,
+    fit_particles,
+    fitted_mixture_bound,
+    gaussian_mixture_bound,
+    lower_bound,
+    lower_envelope,
+    particle_bound,
+    reverse_water_filling,
+)
+
+F = "rate_plus_beta_distortion_nats"
+BETAS = [0.3, 1.0, 4.0]
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(12, 5)) * 3
+    train, test = (centres[rng.integers(0, 12, 150)] + 0.3 * rng.normal(size=(150, 5)) for _ in range(2))
+    return train, test
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    return np.random.default_rng(1).normal(size=(3000, 1))
+
+
+def water_filling_objective(variances, beta):
+    distortion = np.minimum(variances, 1 / (2 * beta)).sum()
+    return reverse_water_filling(variances, distortion).rate + beta * distortion
+
+
+def objective(x, y, w, beta):
+    """F by its definition, with every difference taken by itself."""
+    squared = ((x[:, None] - y) ** 2).sum(axis=2)
+    return -np.mean(np.log((w * np.exp(-beta * squared)).sum(axis=1)))
+
+
+@pytest.mark.parametrize("beta", [0.8, 3.0])
+def test_two_points_have_the_curve_of_the_best_pair_of_reproductions(beta):
+    # points at -1 and 1: reproductions at -a and a, used with the crossing probability 1 / (1 + exp(4 a beta))
+    x = np.array([[-1.0], [1.0]] * 5)
+    a = np.linspace(0, 1, 100_001)
+    least = (-np.log(0.5 * np.exp(-beta * (1 - a) ** 2) + 0.5 * np.exp(-beta * (1 + a) ** 2))).min()
+    found = particle_bound(x, beta, 4, steps=5000)
+    assert found[F][0] == pytest.approx(least, abs=2e-3)
+    sandwich = lower_bound(x, beta, points=np.linspace(-1, 1, 201)[:, None], tolerance=1e-6)
+    assert sandwich.lower_rate_plus_beta_distortion_nats[0] <= least + 1e-9
+    assert sandwich.upper_rate_plus_beta_distortion_nats[0] >= least - 1e-9
+    assert sandwich.lower_rate_plus_beta_distortion_nats[0] == pytest.approx(least, abs=1e-4)
+
+
+def test_far_points_are_a_fair_coin():
+    x = np.array([[-10.0], [10.0]] * 5)
+    found = codebook_bound(x, [[-10.0], [10.0]], [0.01])
+    assert found.rate_nats[0] == pytest.approx(bernoulli_rate(1 / (1 + np.exp(4.0))), abs=1e-6)
+    assert particle_bound(x, 5.0, 4).rate_nats[0] == pytest.approx(np.log(2), abs=1e-6)
+
+
+def test_particles_objective_never_rises_and_is_that_of_the_definition(clusters):
+    train, _ = clusters
+    particles = fit_particles(train, 0.7, train[:20], steps=60)
+    assert np.all(np.diff(particles.objective_nats) <= 1e-5)
+    assert particles.objective_nats[0] == pytest.approx(objective(train, train[:20], np.full(20, 0.05), 0.7), abs=1e-4)
+    assert particles.weights.sum() == pytest.approx(1.0) and particles.positions.shape == (20, 5)
+    last = objective(train, particles.positions, particles.weights, 0.7)
+    assert last <= particles.objective_nats[-1] + 1e-5
+
+
+def test_tables_hold_what_the_definition_gives(clusters):
+    train, test = clusters
+    found = particle_bound(train, BETAS, 20, test_examples=test)
+    names = ["rate_nats", "distortion_sse", F]
+    assert list(found.columns) == ["beta", *names, *("test_" + name for name in names)]
+    book = codebook_bound(train, train[:20], BETAS)
+    for table in (found, book):
+        np.testing.assert_allclose(table.rate_nats + table.beta * table.distortion_sse, table[F], atol=1e-9)
+    step = 1e-5  # D = dF / d beta for a marginal that stays
+    w = np.full(20, 0.05)
+    mixture = gaussian_mixture_bound(w, train[:20], np.zeros((20, 5, 1)), test, [1.0], factors=True).iloc[0]
+    slope = (objective(test, train[:20], w, 1 + step) - objective(test, train[:20], w, 1 - step)) / (2 * step)
+    assert mixture.distortion_sse == pytest.approx(slope, rel=1e-6)
+
+
+def test_particles_beat_a_codebook_of_their_size(clusters):
+    train, _ = clusters
+    book = codebook_bound(train, train[np.random.default_rng(0).permutation(150)[:20]], BETAS)
+    for order in ("falling", "rising"):
+        assert np.all(particle_bound(train, BETAS, 20, order=order)[F] < book[F])
+
+
+def test_betas_may_come_in_any_order_and_a_seed_repeats(clusters):
+    train, _ = clusters
+    one = particle_bound(train, BETAS, 10, seed=3)
+    other = particle_bound(train, BETAS[::-1], 10, seed=3)
+    np.testing.assert_allclose(one.to_numpy(), other.to_numpy()[::-1])
+
+
+def test_the_bounds_of_a_gaussian_sample_enclose_its_curve(gaussian):
+    sample = gaussian[:300]
+    for beta in (1.0, 3.0):
+        population = water_filling_objective(np.ones(1), beta)
+        upper = particle_bound(sample, beta, 60, test_examples=gaussian[300:])
+        sandwich = lower_bound(sample, beta, rounds=1).iloc[0]
+        error = 4 * np.sqrt(2 / 300) * beta / (2 * beta)  # four standard errors of the sample's mean of beta x² / (2 beta)
+        assert upper["test_" + F][0] >= population - error
+        assert upper["test_" + F][0] == pytest.approx(population, abs=0.05 + error)
+        assert sandwich.lower_rate_plus_beta_distortion_nats <= population + error
+        assert sandwich.lower_rate_plus_beta_distortion_nats <= upper[F][0] + 1e-6
+        assert sandwich.upper_rate_plus_beta_distortion_nats - sandwich.lower_rate_plus_beta_distortion_nats < 0.02
+
+
+def test_lower_bounds_lie_below_every_upper_bound(clusters):
+    train, _ = clusters
+    lower = lower_bound(train, BETAS)
+    assert (lower.lower_rate_plus_beta_distortion_nats <= lower.upper_rate_plus_beta_distortion_nats).all()
+    assert (lower.upper_rate_plus_beta_distortion_nats - lower.lower_rate_plus_beta_distortion_nats < 0.05).all()
+    for upper in (
+        particle_bound(train, BETAS, 150),
+        codebook_bound(train, train, BETAS),
+        fitted_mixture_bound(train, BETAS, 8),
+    ):
+        assert (lower.lower_rate_plus_beta_distortion_nats <= upper[F] + 1e-9).all()
+    assert (lower.rate_nats <= np.log(150) + 1e-9).all()
+
+
+def test_the_certificate_holds_at_random_points(clusters):
+    train, _ = clusters
+    row = lower_bound(train, 1.0).iloc[0]
+    # by duality no marginal at all may do better than the lower bound: try many
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        y = train[rng.integers(0, 150, 80)] + 0.2 * rng.normal(size=(80, 5))
+        assert objective(train, y, rng.dirichlet(np.ones(80)), 1.0) >= row.lower_rate_plus_beta_distortion_nats
+
+
+def test_the_lower_envelope_is_the_highest_of_its_tangents(clusters):
+    train, _ = clusters
+    table = lower_bound(train, BETAS)
+    upper = particle_bound(train, [0.5, 2.0], 150)
+    envelope = lower_envelope(table, [*upper.distortion_sse, 1e9])
+    tangents = [max(f - b * d for f, b in zip(table.lower_rate_plus_beta_distortion_nats, BETAS)) for d in upper.distortion_sse]
+    np.testing.assert_allclose(envelope.lower_rate_nats[:2], tangents)
+    assert np.all(envelope.lower_rate_nats[:2] <= upper.rate_nats) and envelope.lower_rate_nats[2] == 0.0
+
+
+def test_one_fitted_component_is_reverse_water_filling():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4)) @ rng.normal(size=(4, 4))
+    variances = np.linalg.eigvalsh(np.cov(x.T, bias=True))
+    for beta in (0.05, 0.4, 5.0):
+        found = fitted_mixture_bound(x, beta, 1, steps=5)[F][0]
+        assert found == pytest.approx(water_filling_objective(variances, beta), abs=1e-9)
+
+
+def test_a_fitted_mixture_is_a_mixture_s_maximum_likelihood(clusters):
+    # F of the mixture is minus the log-likelihood of the same mixture widened by 1 / (2 beta), up to its constant
+    train, test = clusters
+    beta = 6.0
+    fitted = fit_gaussian_mixture(train, 6, beta, steps=200)
+    laws = [stats.multivariate_normal(m, f @ f.T + np.eye(5) / (2 * beta)) for m, f in zip(fitted.means, fitted.factors)]
+    density = sum(w * law.pdf(test) for w, law in zip(fitted.weights, laws))
+    expected = -np.mean(np.log(density * (np.pi / beta) ** 2.5))
+    found = gaussian_mixture_bound(fitted.weights, fitted.means, fitted.factors, test, beta, factors=True)
+    assert found[F][0] == pytest.approx(expected, abs=1e-9)
+    objectives = [fit_gaussian_mixture(train, 6, beta, steps=s, tolerance=-1.0) for s in (1, 2, 3, 5, 9, 20)]
+    values = [gaussian_mixture_bound(*g, train, beta, factors=True)[F][0] for g in objectives]
+    assert np.all(np.diff(values) <= 1e-9)
+
+
+def test_a_mixture_reaches_rates_beyond_the_number_of_its_components(clusters):
+    train, test = clusters
+    row = fitted_mixture_bound(train, 200.0, 12, test_examples=test).iloc[0]
+    assert row.test_rate_nats > np.log(150) > np.log(12)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: particle_bound(x, 1.0, 151),
+        lambda x: particle_bound(x, 1.0, 0),
+        lambda x: particle_bound(x, 1.0, 5, order="sideways"),
+        lambda x: particle_bound(x, 0.0, 5),
+        lambda x: particle_bound(x * np.nan, 1.0, 5),
+        lambda x: particle_bound(x, 1.0, 5, test_examples=x[:, :3]),
+        lambda x: fit_particles(x, 1.0, x[:3], weights=[1.0]),
+        lambda x: codebook_bound(x, x[:, :2], 1.0),
+        lambda x: fit_gaussian_mixture(x, 1.5, 1.0),
+        lambda x: lower_bound(x[0], 1.0),
+        lambda x: lower_envelope(lower_bound(x[:5], 1.0), -1.0),
+        lambda x: lower_bound(x, 1.0, points=x[:, :2]),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(clusters, call):
+    with pytest.raises(ValueError, match="must be .*got") as refused:
+        call(clusters[0])
+    assert "\n" not in str(refused.value)
