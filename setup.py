@@ -33,11 +33,12 @@ setup(
         "h5py>=3.10",
         "pillow>=10",
         "filelock>=3.13",
+        "threadpoolctl>=3.5",
         "tqdm>=4.66",
     ],
     extras_require={
         "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff", "jax", "ray>=2.40"],
         "ray": ["ray>=2.40"],
-        "bench": ["torch==2.13.0", "threadpoolctl"],
+        "bench": ["torch==2.13.0"],
     },
 )

@@ -130,7 +130,7 @@ def test_reproduce_ends_with_the_table_of_any_study_and_its_published_numbers(co
         (["reproduce", "ecko"], "no configuration 'ecko'"),
         (["train", "echo/tabel1"], "did you mean 'echo/table1'"),
         (["train", "echo/table1", "mehtod=echo"], "did you mean 'method'"),
-        (["train", "echo/table1", "network=resnet"], "must be one of alemi2018, kingma2014"),
+        (["train", "echo/table1", "network=resnet"], "must be one of alemi2018, huang2020, kingma2014"),
         (["train", "echo/table1", "dataset=minst"], "no dataset 'minst'"),
         (["tables", "echo/table1"], "no finished runs"),
         (["figures", "echo/table1"], "no finished runs"),

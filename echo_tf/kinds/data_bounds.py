@@ -19,7 +19,8 @@ class Settings(Core):
     """The settings of one measurement.
 
     dataset: in its declared range; squared errors are summed over pixels.
-    train_images: at random, that marginals are fitted to, and the source of the lower bound.
+    train_images: at random, that marginals are fitted to.
+    lower_images: the first of these, the source of the lower bound, which is below log lower_images; minutes a beta from 2,000.
     num_images: the first test images, on which the fitted marginals are tested: those of the curves beside which they stand.
     betas: slopes of the curves.
     points: of the codebook (training images) and of the particles, which start there.
@@ -32,6 +33,7 @@ class Settings(Core):
     kind: str = "data_bounds"
     dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
     train_images: int = pydantic.Field(default=2000, ge=2, le=MOST)
+    lower_images: int = pydantic.Field(default=1000, ge=2, le=MOST)
     num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
     betas: tuple[Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)], ...] = pydantic.Field(min_length=1)
     points: int = pydantic.Field(default=500, ge=2, le=MOST)
@@ -74,7 +76,7 @@ def _bound(stage, settings, train, test):
 
     betas, rng = np.array(settings.betas), np.random.default_rng(settings.seed)
     if stage == "lower":
-        found = theory.lower_bound(train, betas)
+        found = theory.lower_bound(train[: settings.lower_images], betas)
         return found[["beta", "lower_rate_plus_beta_distortion_nats"]].to_numpy()
     if stage == "codebook":
         codebook = train[rng.permutation(len(train))[: settings.points]]
@@ -91,7 +93,7 @@ def _rows(stage, settings, table):
         "codebook": f"codebook of {settings.points} images",
         "particles": f"{settings.points} particles",
         "mixture": f"mixture of {settings.components} Gaussians",
-        "lower": f"lower bound, {settings.train_images} images",
+        "lower": f"lower bound, {min(settings.lower_images, settings.train_images)} images",
     }
     if stage == "lower":
         return [{"bound": names[stage], "beta": beta, "rate_plus_beta_distortion_nats": f} for beta, f in table.tolist()]
