@@ -80,7 +80,7 @@ class Annealed(NamedTuple):
     distortion: (R, B) weighted means of d over the chains, in its own unit.
     ess: (R, B) effective sample sizes, 1 to the number of chains.
     acceptance: (R, B) shares of proposals taken since the record before.
-    deviation: (R, B) standard deviations of d over the chains, unweighted.
+    deviation: (R, B) standard deviations of d over the weighted chains.
     step_sizes: (R, C) geometric means since the record before.
     failed: (R,) proposals whose energy was not finite, since the record before.
     """
@@ -247,10 +247,11 @@ class Annealing:
         log_z, weights, ess = weighed(log_w)
         finite = np.where(np.isfinite(d), d, np.nan)
         self.rows["log_z"].append(self.offset + log_z)
-        self.rows["distortion"].append(np.nansum(weights * finite, axis=0))
+        mean = np.nansum(weights * finite, axis=0)
+        self.rows["distortion"].append(mean)
         self.rows["ess"].append(ess)
         self.rows["acceptance"].append(self._accepted / steps)
-        self.rows["deviation"].append(np.nanstd(finite, axis=0))
+        self.rows["deviation"].append(np.nansum(weights * (finite - mean) ** 2, axis=0) ** 0.5)
         self.rows["step_sizes"].append(np.exp(self._log_steps / steps))
         self.rows["failed"].append(self._failed)
         self.done += 1

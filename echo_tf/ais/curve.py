@@ -14,6 +14,8 @@ from echo_tf.ais.plan import Plan, plan
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
 
+PRIOR_DRAWS = 100  # of each image, for where the preliminary round begins
+
 
 def rate_distortion_curve(
     decoder,
@@ -74,9 +76,20 @@ def rate_distortion_curve(
 
 
 def preliminary_round(target: Target, chosen: Plan, seed: int) -> Annealing:
-    """The round that tunes step sizes: its `tuned(plan.tuned_for)` is their table."""
-    sampler = chosen.sampler._replace(resample_below=0.0)
-    return Annealing(target, chosen.preliminary(), sampler, chosen.num_chains, seed)
+    """The round that tunes step sizes: its `tuned(plan.tuned_for)` is their table.
+
+    Where the spread of d is to be learned from it, too, chains are resampled: one that is stuck elsewhere tells nothing of it.
+    """
+    sampler = chosen.sampler._replace(resample_below=0.5 if chosen.schedule == "adapted" else 0.0)
+    return Annealing(target, chosen.preliminary(_spread_at_the_prior(target)), sampler, chosen.num_chains, seed)
+
+
+def _spread_at_the_prior(target):
+    """The standard deviation of the distortion over draws of the prior, root mean square over images."""
+    z = target.sample_prior(PRIOR_DRAWS * target.num_images, (20_170, 1))
+    found = np.asarray(target.distortion(z, target.tiled(PRIOR_DRAWS)), np.float64).reshape(PRIOR_DRAWS, -1)
+    variances = np.nanvar(np.where(np.isfinite(found), found, np.nan), axis=0)
+    return max(float(np.nanmean(variances) ** 0.5), 1e-12)
 
 
 def formal_round(target: Target, chosen: Plan, seed: int, table: StepSizes) -> Annealing:

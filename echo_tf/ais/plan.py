@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_tf.ais.annealing import Sampler
-from echo_tf.ais.schedule import HALF_WIDTH, Schedule, adapted_schedule, sigmoid_schedule
+from echo_tf.ais.schedule import HALF_WIDTH, NEGLIGIBLE, Schedule, adapted_schedule, geometric_schedule, sigmoid_schedule
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.errors import nearest
 
@@ -37,16 +37,22 @@ class Plan(NamedTuple):
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}.")
         if self.num_chains < 2:
             raise ValueError(f"num_chains must be 2 or more, got {self.num_chains!r}.")
-        self.preliminary()
+        self.preliminary(1.0)
         if self.num_temperatures < self.num_betas + 1:
             raise ValueError(
                 f"num_temperatures must be larger than num_betas, got {self.num_temperatures} and {self.num_betas}."
             )
 
-    def preliminary(self) -> Schedule:
-        """The schedule of the preliminary round: the sigmoid, whatever the formal one's is."""
+    def preliminary(self, spread: float) -> Schedule:
+        """The schedule of the preliminary round: the sigmoid; for "adapted", equal factors from where weights begin to spread.
+
+        spread: the standard deviation of the distortion under the prior.
+        """
         number = self.tuning_temperatures or self.num_temperatures
-        return sigmoid_schedule(number, self.max_beta, min(self.num_betas, number - 1), HALF_WIDTH)
+        records = min(self.num_betas, number - 1)
+        if self.schedule == "sigmoid":
+            return sigmoid_schedule(number, self.max_beta, records, HALF_WIDTH)
+        return geometric_schedule(number, self.max_beta, records, min(NEGLIGIBLE / spread, self.max_beta / 2))
 
     def formal(self, table: StepSizes) -> Schedule:
         """The schedule of the formal round."""
@@ -63,7 +69,8 @@ class Plan(NamedTuple):
     def tuned_for(self) -> str:
         """What a table of step sizes is good for, as text: two plans of equal text can share one."""
         sampler = self.sampler._replace(resample_below=0.0, weights="float64")
-        return f"beta <= {self.max_beta:g}, {self.preliminary().digest}, {' '.join(map(str, sampler))}"
+        number = self.tuning_temperatures or self.num_temperatures
+        return f"beta <= {self.max_beta:g}, {self.schedule}, {number} temperatures, {' '.join(map(str, sampler))}"
 
 
 ORIGINAL = Sampler("tfp_hmc", leapfrog_steps=20)

@@ -8,6 +8,8 @@ import numpy as np
 
 HALF_WIDTH = 10.0  # of the sigmoid; Wu et al. (2017) say 4, the released code of the paper takes 10
 
+NEGLIGIBLE = 0.1  # nats of spread of the log weights: up to there, the first temperature may go at once
+
 
 class Schedule(NamedTuple):
     """Inverse temperatures from 0 on, cut into segments at whose ends a point of the curve is recorded.
@@ -73,6 +75,16 @@ def sigmoid_schedule(num_temperatures: int, max_beta: float, num_betas: int, hal
     return Schedule(max_beta * (s - s.min()) / (s.max() - s.min()), _ends(num_temperatures, num_betas))
 
 
+def geometric_schedule(num_temperatures: int, max_beta: float, num_betas: int, first: float) -> Schedule:
+    """From 0 to `first` at once, then by equal factors; every (N / R)-th temperature is recorded. Raises as the others."""
+    _check(num_temperatures, max_beta, num_betas)
+    if not 0 < first < max_beta:
+        raise ValueError(f"first must be in (0, {max_beta:g}), got {first!r}.")
+    betas = np.append(0.0, np.geomspace(first, max_beta, num_temperatures - 1))
+    betas[-1] = max_beta
+    return Schedule(betas, _ends(num_temperatures, num_betas))
+
+
 def adapted_schedule(
     num_temperatures: int, max_beta: float, num_betas: int, betas: Sequence[float], deviations: Sequence[float]
 ) -> Schedule:
@@ -97,7 +109,7 @@ def adapted_schedule(
     good = betas.ndim == 1 and betas.shape == deviations.shape and (np.diff(betas) > 0).all() and betas[0] > 0
     if not good or not (deviations > 0).all() or not np.isfinite(deviations).all():
         raise ValueError("betas must rise from above 0, and deviations must be a positive number for each of them.")
-    first = min(betas[0], max_beta / num_temperatures)
+    first = min(betas[0], NEGLIGIBLE / deviations[0])
     grid = np.concatenate([[0.0], np.geomspace(first, max_beta, 4000)])
     spread = np.exp(np.interp(np.log(np.maximum(grid, first)), np.log(betas), np.log(deviations)))
     length = np.concatenate([[0.0], np.cumsum(np.diff(grid) * (spread[1:] + spread[:-1]) / 2)])
