@@ -156,7 +156,10 @@ class Annealing:
         """The table of step sizes that the round has found; see `StepSizes`."""
         found = self.result()
         deviations = np.sqrt(np.mean(np.where(np.isfinite(found.deviation), found.deviation, 0.0) ** 2, axis=1))
-        centers = np.array([np.exp(np.log(betas[1:][betas[1:] > 0]).mean()) for betas in self.schedule.segments])
+        positive = [betas[1:][betas[1:] > 0] for betas in self.schedule.segments]  # the last step of a way back is to 0
+        centers = [np.exp(np.log(betas).mean()) if len(betas) else np.nan for betas in positive]
+        found = Annealed(*(values[np.isfinite(centers)] for values in found))
+        deviations, centers = deviations[np.isfinite(centers)], np.array(centers)[np.isfinite(centers)]
         order = np.argsort(centers)  # on the way back they fall
         found, deviations = Annealed(*(values[order] for values in found)), np.maximum(deviations, 1e-12)[order]
         return StepSizes(found.betas, centers[order], found.step_sizes, deviations, self.target.digest, settings, self.seed)
