@@ -280,8 +280,8 @@ def command_theory(options):
 
 
 def draw(figures, folder, name, every, study):
-    if study is not None and not study.base and not study.axes and "noise" in study.forms("figures"):
-        import_keras()  # what is not made from records is made by the library
+    if study is not None and figures.need_keras(study):
+        import_keras()
     return figures.write(folder, name, every, study)
 
 

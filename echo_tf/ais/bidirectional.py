@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from echo_tf.ais.annealing import Annealing
-from echo_tf.ais.curve import finish, standard_error
+from echo_tf.ais.averages import standard_error
+from echo_tf.ais.curve import finish
 from echo_tf.ais.plan import Plan, plan
 from echo_tf.ais.schedule import Schedule
 from echo_tf.ais.target import Target

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from echo_tf.ais.annealing import RANGE, Annealed, Annealing
+from echo_tf.ais.averages import standard_error
 from echo_tf.ais.plan import Plan, plan
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
@@ -127,12 +128,6 @@ def summary(found: Annealed) -> pd.DataFrame:
         columns[name] = of_images.mean(axis=1)
         columns[f"{stem}_standard_error{nats}"] = standard_error(of_images)
     return pd.DataFrame({**columns, "ess": found.ess.mean(axis=1), "acceptance": found.acceptance.mean(axis=1)})
-
-
-def standard_error(of_images: np.ndarray) -> np.ndarray:
-    """The standard error of means over images, (R, B) -> (R,); NaN for one image."""
-    number = of_images.shape[1]
-    return of_images.std(axis=1, ddof=1) / number**0.5 if number > 1 else np.full(len(of_images), np.nan)
 
 
 def out_of_range(found: Annealed, chosen: Plan) -> np.ndarray:

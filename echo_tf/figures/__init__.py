@@ -6,11 +6,18 @@ records allow below results/figures and returns the paths of the PNGs. `style` i
 
 import importlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from echo_tf.runs.records import Result
 from echo_tf.runs.studies import Study
 from echo_tf.tables import materials
+
+
+def need_keras(study: Study) -> bool:
+    """Whether a form that the study asks for computes with Keras, which it says by `NEEDS_KERAS`; most read records alone."""
+    modules = (f"{__name__}.{form}" for form in study.forms("figures"))
+    return any(find_spec(name) and getattr(importlib.import_module(name), "NEEDS_KERAS", False) for name in modules)
 
 
 def write(results: str | Path, name: str, every: Sequence[Result], study: Study | None = None) -> list[Path]:

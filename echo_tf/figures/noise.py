@@ -6,6 +6,7 @@ from scipy.spatial.distance import cdist
 
 from echo_tf.figures import style
 
+NEEDS_KERAS = True
 NUM_POINTS = 3_000
 SCALE = 0.5  # s: the terms of the noise halve, so that 25 reach machine precision
 NUM_TERMS = 30

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from echo_tf.ais.averages import standard_error
 from echo_tf.kinds import ais
 from echo_tf.methods import METHODS
 from echo_tf.runs.records import Result
@@ -98,8 +99,3 @@ def _name(settings):
     own = METHODS[model.method].title if hasattr(model, "method") else model.kind
     base = TITLES.get(model.variant) or ", ".join(filter(None, [own, model.variant]))
     return ", ".join(filter(None, [base, settings.label and settings.label.replace("_", " ")]))
-
-
-def standard_error(of_images):
-    """The standard error of means over images, (R, B) -> (R,)."""
-    return of_images.std(axis=1, ddof=1) / of_images.shape[1] ** 0.5
