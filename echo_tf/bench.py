@@ -402,12 +402,12 @@ def _noise_child(part, size):
     small, large = ((64, 32), (size, 32)) if part == "ring" else ((BATCH, 2), (BATCH, size))
     scheme, rounds = ("ring", 30) if part == "ring" else ("permutation", 3)
     _noise_step(tf, scheme, *small)()
-    before = _peak_mebibytes()
+    before = peak_mebibytes()
     seconds = take_turns({"draw": _noise_step(tf, scheme, *large)}, rounds=rounds, warm_up=1)["draw"]
-    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": _peak_mebibytes() - before}))
+    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": peak_mebibytes() - before}))
 
 
-def _peak_mebibytes():
+def peak_mebibytes():
     """The most memory that this process has held. (What getrusage says of it may be its parent's.)"""
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024

@@ -14,10 +14,10 @@ GRADIENT_GFLOP = 4e-9 * MULTIPLY_ADDS * PARTICLES  # there and back, with respec
 MANY = 2_000  # particles of the measurement of memory
 
 MEMORY = """
-import resource
 from echo_tf import bench_annealing
+from echo_tf.bench import peak_mebibytes
 bench_annealing.round_of({particles})()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_mebibytes())
 """
 
 
@@ -45,8 +45,8 @@ def bench_ais(network):
         yield f"eager PyTorch's time / ours: {ratio(seconds, 'torch', 'chains'):.2f} (aim 2 or more)"
     command = [sys.executable, "-c", MEMORY.format(particles=MANY)]
     done = subprocess.run(command, capture_output=True, text=True)
-    kilobytes = int(done.stdout.split()[-1])
-    yield f"memory of a process with {MANY:,} particles: {kilobytes / 1e6:.2f} GB (aim 1.5 or less)"
+    peak = float(done.stdout.split()[-1]) * 2**20
+    yield f"memory of a process with {MANY:,} particles: {peak / 1e9:.2f} GB (aim 1.5 or less)"
 
 
 def round_of(particles):
@@ -55,7 +55,7 @@ def round_of(particles):
     import tensorflow as tf
 
     from echo_tf.ais import Sampler, Target
-    from echo_tf.ais.annealing import compiled
+    from echo_tf.ais.steps import compiled
 
     layers = [keras.layers.Dense(HIDDEN, "tanh") for _ in range(3)]
     decoder = keras.Sequential([keras.Input((LATENTS,)), *layers, keras.layers.Dense(PIXELS, "sigmoid")])
@@ -68,7 +68,7 @@ def round_of(particles):
     state = [*target.at(z, all_images), tf.zeros_like(z), tf.zeros((particles,), tf.float64)]
     state += [tf.fill((10,), 0.01), tf.ones((10,))]
     betas, table = tf.linspace(tf.constant(0.0, tf.float64), 1.0, STEPS + 1), tf.zeros((STEPS, 0))
-    return lambda: run(state, all_images, betas, table, tf.constant([STEPS, 0, 0]))[1][0].numpy()
+    return lambda: run(state, all_images, betas, table, tf.zeros((0, 0)), tf.constant([STEPS, 0, 0]))[1][0].numpy()
 
 
 def _torch_loop():

@@ -8,7 +8,9 @@ from scipy.special import logsumexp
 
 from echo_tf.ais import Annealing, Sampler, StepSizes, Target, sigmoid_schedule
 from echo_tf.ais.annealing import weighed
+from echo_tf.ais.preconditioning import factor_of
 from echo_tf.ais.references import grid
+from echo_tf.ais.schedule import geometric_schedule
 from tests.annealed_cases import BETTER, Linear, dense, finished
 
 
@@ -39,10 +41,40 @@ def test_log_z_of_two_latents_is_the_grid_s_up_to_high_beta():
 
 
 def test_a_grid_gives_the_linear_decoder_s_closed_form():
-    case = Linear(latents=2, scales=(1.0, 0.5))
-    betas = np.array([0.1, 1.0, 30.0])
+    case = Linear(latents=2, scales=(10.0, 2.0))
+    betas = np.array([30_000.0, 0.1, 1.0, 30.0, 1000.0])  # the highest ones need cells of a hundredth of the first ones' side
     log_z, distortion = case.exact(betas)
-    assert np.allclose(grid(case.target(), betas)[:, 1:], np.stack([distortion.mean(1), -log_z.mean(1)], 1), atol=1e-3)
+    assert np.allclose(grid(case.target(), betas)[:, 1:], np.stack([distortion.mean(1), -log_z.mean(1)], 1), atol=2e-3)
+
+
+def test_a_grid_warns_of_posteriors_narrower_than_its_cells():
+    case = Linear(latents=2, scales=(100.0, 50.0), images=1)
+    with pytest.warns(UserWarning, match="narrow for the cells"):
+        grid(case.target(), np.array([8.0]))
+
+
+def test_a_preconditioner_makes_wide_and_narrow_directions_relax_alike():
+    case = Linear(latents=12, images=6, scales=tuple(np.geomspace(30, 0.01, 12)))
+    errors = {}
+    for kind in ("none", "pooled"):
+        sampler = Sampler(**BETTER, preconditioner=kind, resample_below=0.5)
+        found = two_rounds(case.target(), geometric_schedule(500, 200.0, 25, 1e-4), sampler, 30).result()
+        errors[kind] = np.abs((found.log_z - case.exact(found.betas)[0]).mean(axis=1)).max()
+    assert errors["pooled"] < 0.5 < errors["none"] / 3
+
+
+def test_the_factor_of_a_preconditioner_is_that_of_the_weighted_covariance_within_images():
+    rng = np.random.default_rng(0)
+    root = np.array([[2.0, 0, 0], [1.0, 0.5, 0], [0.3, 0.2, 0.1]])
+    codes = rng.normal(size=(20_000, 2, 3)) @ root.T
+    codes[:, 1] += 100.0  # images are apart
+    weights = np.full((20_000, 2), 1 / 20_000)
+    found = factor_of(codes, weights)
+    assert np.allclose(found @ found.T, root @ root.T / np.linalg.det(root @ root.T) ** (1 / 3), rtol=0.05, atol=0.03)
+    weights[:, 1] = 0.0  # an image without finite weights
+    codes[:, 1] *= 1e6
+    assert np.allclose(factor_of(codes, weights), found, rtol=0.05, atol=0.03)
+    assert factor_of(codes[:1], np.ones((1, 2))) is None
 
 
 def stale_chain(target, betas, chains, step_size):
@@ -108,7 +140,7 @@ def test_a_moving_average_keeps_acceptance_where_the_cumulative_rule_loses_it():
 
 def test_a_round_that_is_stopped_anywhere_ends_with_the_same_bits():
     target, schedule = Linear().target(), sigmoid_schedule(120, 50.0, 9)
-    sampler = Sampler(**BETTER, resample_below=0.9)
+    sampler = Sampler(**BETTER, resample_below=0.9, preconditioner="pooled")
     whole = finished(Annealing(target, schedule, sampler, 8, 3))
     for stop in (1, 5, 8):
         first = Annealing(target, schedule, sampler, 8, 3)
@@ -234,6 +266,8 @@ def test_step_sizes_between_records_are_log_linear():
         ({"leapfrog_steps": 0}, "leapfrog_steps must be 1 or more"),
         ({"memory": 1.0}, "memory must be in"),
         ({"rule": "x"}, "rule must be one of"),
+        ({"preconditioner": "image"}, "preconditioner must be one of"),
+        ({"preconditioner": "pooled"}, "needs the transition persistent"),
     ],
 )
 def test_samplers_that_cannot_be_are_refused(given, words):

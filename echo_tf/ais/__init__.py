@@ -3,12 +3,13 @@
 import importlib
 
 _HOMES = {
-    "annealing": ["Annealed", "Annealing", "Sampler"],
+    "annealing": ["Annealed", "Annealing"],
     "bidirectional": ["bidirectional_gap"],
     "curve": ["rate_distortion_curve"],
     "plan": ["PRESETS", "Plan"],
     "plotting": ["plot"],
     "priors": ["fitted_mixture", "prior_of"],
+    "sampler": ["Sampler"],
     "schedule": ["Schedule", "adapted_schedule", "sigmoid_schedule"],
     "step_sizes": ["StepSizes"],
     "target": ["Target"],

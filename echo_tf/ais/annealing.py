@@ -13,63 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf.ais.preconditioning import factor_of
+from echo_tf.ais.sampler import DEFAULT
 from echo_tf.ais.schedule import Schedule
-from echo_tf.ais.step_sizes import START, StepSizes, adapted
+from echo_tf.ais.step_sizes import START, StepSizes
+from echo_tf.ais.steps import compiled, seed_of
 from echo_tf.ais.target import Point, Target
-from echo_tf.ais.transitions import TRANSITIONS
 
 STEPS_A_CALL = 32  # so that a request to stop is heard
 WORTH_COMPILING = 2_000  # transitions
 RANGE = 0.15  # acceptance this far from its goal is reported
-
-
-class Sampler(NamedTuple):
-    """How chains move, and what is done with their weights.
-
-    transition: "persistent" or "tfp_hmc".
-    leapfrog_steps: of each transition.
-    memory: of the momentum, in [0, 1); "persistent" alone.
-    resample_below: chains of an image are resampled at a recorded beta where the effective sample size is below this share of
-        them; 0: never.
-    acceptance: what the tuning of step sizes aims at.
-    rule: of tuning, "moving_average" or "cumulative".
-    step_sizes_per: "image", shared by its chains, or "chain".
-    weights: "float64", exact increments, or "float32", differences of log densities as in the released code.
-    """
-
-    transition: str = "tfp_hmc"
-    leapfrog_steps: int = 20
-    memory: float = 0.0
-    resample_below: float = 0.0
-    acceptance: float = 0.65
-    rule: str = "moving_average"
-    step_sizes_per: str = "image"
-    weights: str = "float64"
-
-    def check(self) -> None:
-        """Raises ValueError for what no sampler can be."""
-        choices = {
-            "transition": tuple(TRANSITIONS),
-            "rule": ("moving_average", "cumulative"),
-            "step_sizes_per": ("image", "chain"),
-            "weights": ("float64", "float32"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
-        if self.leapfrog_steps < 1:
-            raise ValueError(f"leapfrog_steps must be 1 or more, got {self.leapfrog_steps!r}.")
-        for name, high in (("memory", 1), ("resample_below", 1), ("acceptance", 1)):
-            if not 0 <= getattr(self, name) < high:
-                raise ValueError(f"{name} must be in [0, {high}), got {getattr(self, name)!r}.")
-
-    @property
-    def gradients(self) -> int:
-        """Gradients that one transition takes."""
-        return self.leapfrog_steps + (self.transition == "tfp_hmc")
-
-
-DEFAULT = Sampler()
 
 
 class Annealed(NamedTuple):
@@ -156,19 +109,27 @@ class Annealing:
         """The table of step sizes that the round has found; see `StepSizes`."""
         found = self.result()
         deviations = np.sqrt(np.mean(np.where(np.isfinite(found.deviation), found.deviation, 0.0) ** 2, axis=1))
+        factors = np.array(self.factors)
         positive = [betas[1:][betas[1:] > 0] for betas in self.schedule.segments]  # the last step of a way back is to 0
         centers = [np.exp(np.log(betas).mean()) if len(betas) else np.nan for betas in positive]
-        found = Annealed(*(values[np.isfinite(centers)] for values in found))
-        deviations, centers = deviations[np.isfinite(centers)], np.array(centers)[np.isfinite(centers)]
-        order = np.argsort(centers)  # on the way back they fall
-        found, deviations = Annealed(*(values[order] for values in found)), np.maximum(deviations, 1e-12)[order]
-        return StepSizes(found.betas, centers[order], found.step_sizes, deviations, self.target.digest, settings, self.seed)
+        order = np.argsort(centers)[: np.isfinite(centers).sum()]  # on the way back they fall
+        centers, deviations, factors = np.array(centers)[order], np.maximum(deviations, 1e-12)[order], factors[order]
+        return StepSizes(
+            found.betas[order], centers, found.step_sizes[order], deviations, self.target.digest, settings, self.seed, factors
+        )
 
     def arrays(self) -> dict:
         """Everything that the rest of the round depends on, by name."""
         state = {f"state_{i}": np.asarray(tensor) for i, tensor in enumerate(self._state())}
         rows = {f"row_{name}": np.array(values) for name, values in self.rows.items()}
-        return {**state, **rows, "offset": self.offset, "identity": np.array(self.identity)}
+        return {
+            **state,
+            **rows,
+            "factor": self.factor,
+            "factors": np.array(self.factors),
+            "offset": self.offset,
+            "identity": np.array(self.identity),
+        }
 
     def restore(self, done: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Puts the round where `arrays` was called. Raises ValueError for those of another target, schedule or sampler."""
@@ -183,14 +144,15 @@ class Annealing:
         state = [tf.constant(arrays[f"state_{i}"], tensor.dtype) for i, tensor in enumerate(old)]
         self._set(state)
         self.rows = {name: list(arrays[f"row_{name}"]) for name in self.rows}
+        self.factor, self.factors = np.array(arrays["factor"]), list(arrays["factors"])
         self.offset, self.done = np.array(arrays["offset"]), done
 
     @property
     def identity(self) -> str:
         """What round this is, as text: of target, schedule, sampler, chains, seed and step sizes."""
         table = self.table.digest if self.table is not None else "tuned"
-        sampler = " ".join(str(value) for value in self.sampler)
-        return f"{self.target.digest} {self.schedule.digest} {sampler} {self.num_chains} {self.seed} {table} {self._start}"
+        said = [self.target.digest, self.schedule.digest, self.sampler.text, self.num_chains, self.seed, table, self._start]
+        return " ".join(map(str, said))
 
     def _begin(self, columns, start):
         import tensorflow as tf
@@ -208,6 +170,8 @@ class Annealing:
         self.rate = tf.ones((columns,), dtype) * self.sampler.acceptance
         if self.sampler.rule == "cumulative":
             self.rate = tf.zeros((columns,), dtype)
+        self.factor = np.eye(self.target.latent_dim) if self.sampler.preconditioner != "none" else np.zeros((0, 0))
+        self.factors = []  # of the segments so far
         self.offset, self.done = np.zeros(self.target.num_images), 0
         self.rows = {name: [] for name in Annealed._fields[1:]}
 
@@ -234,9 +198,10 @@ class Annealing:
         table = np.zeros((width, 0), np.float32)
         if self.table is not None:
             table = np.pad(self.table.at(np.maximum(betas[1:], 1e-300)), ((0, width - count), (0, 0)), mode="edge")
-        table = tf.constant(table, self.target.precision)
+            self.factor = self.table.factor_at(max(betas[count // 2 + 1], 1e-300))
+        table, factor = (tf.constant(array, self.target.precision) for array in (table, self.factor))
         numbers = tf.constant([count, first, self.seed], tf.int32)
-        state, sums = self._run(self._state(), self.images, tf.constant(padded, tf.float64), table, numbers)
+        state, sums = self._run(self._state(), self.images, tf.constant(padded, tf.float64), table, factor, numbers)
         accepted, log_steps, failed = sums
         self._set(state)
         self._accepted += accepted.numpy()
@@ -257,6 +222,10 @@ class Annealing:
         self.rows["deviation"].append(np.nansum(weights * (finite - mean) ** 2, axis=0) ** 0.5)
         self.rows["step_sizes"].append(np.exp(self._log_steps / steps))
         self.rows["failed"].append(self._failed)
+        self.factors.append(self.factor)
+        if self.table is None and self.sampler.preconditioner != "none":
+            found = factor_of(self.point.z.numpy().astype(np.float64).reshape(*shape, -1), weights)
+            self.factor = self.factor if found is None else found
         self.done += 1
         few = ess < self.sampler.resample_below * self.num_chains
         if few.any() and not self.finished:
@@ -277,86 +246,6 @@ class Annealing:
         self.point = Point(*(tf.gather(tensor, chosen.ravel()) for tensor in self.point))
         self.momentum = tf.gather(self.momentum, chosen.ravel())
         self.log_weights = tf.constant(log_w.ravel())
-
-
-def seed_of(seed, step):
-    """The seed of one step of a round, for stateless random functions."""
-    import tensorflow as tf
-
-    return tf.random.fold_in(tf.stack([tf.cast(seed, tf.int32), 20_170]), step)
-
-
-def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla: bool):
-    """The function that does some steps of a round; rounds of one target that differ in nothing of this share it.
-
-    Returns:
-        (state, images of all chains, inverse temperatures, table of step sizes, (how many steps, number of the first, seed)) ->
-        (state, [acceptance of each image, log step sizes, failed proposals], each summed over the steps).
-    """
-    import tensorflow as tf
-
-    key = sampler, num_chains, tuned, xla
-    if key not in target.compiled:
-
-        def run(state, images, betas, table, numbers):
-            count, first, seed = numbers[0], numbers[1], numbers[2]
-            dtype = state[0].dtype
-            images_alone = tf.shape(state[0])[0] // num_chains
-            zeros = [tf.zeros((images_alone,), dtype), tf.zeros_like(state[7]), tf.zeros((), tf.int32)]
-
-            def step(i, state, sums):
-                size = None if tuned else table[i]
-                index = first + i
-                state, found = _step(target, sampler, num_chains, images, state, betas[i], betas[i + 1], size, index, seed)
-                return i + 1, state, [total + one for total, one in zip(sums, found)]
-
-            _, state, sums = tf.while_loop(lambda i, *_: i < count, step, [tf.constant(0), list(state), zeros])
-            return state, sums
-
-        target.compiled[key] = tf.function(run, jit_compile=xla)
-    return target.compiled[key]
-
-
-def _step(target, sampler, num_chains, images, state, beta, new_beta, step_size, index, seed):
-    """One step, in a TensorFlow graph: weights, transition, and the tuning where no step size is given."""
-    import tensorflow as tf
-
-    point, (momentum, log_weights, tuned, rate) = Point(*state[:5]), state[5:]
-    dtype = momentum.dtype
-    log_weights = log_weights + _gained(point, beta, new_beta, sampler.weights)
-    used = tuned if step_size is None else step_size
-    repeats = num_chains if sampler.step_sizes_per == "image" else 1
-    moved = TRANSITIONS[sampler.transition](
-        target,
-        images,
-        point,
-        momentum,
-        tf.cast(new_beta, dtype),
-        tf.tile(used, [repeats])[:, None],
-        sampler.leapfrog_steps,
-        sampler.memory,
-        seed_of(seed, index),
-    )
-    accepted = tf.cast(moved.accepted, dtype)
-    by_image = tf.reduce_mean(tf.reshape(accepted, (num_chains, -1)), 0)
-    if step_size is None:
-        own = by_image if sampler.step_sizes_per == "image" else accepted
-        tuned, rate = adapted(tuned, rate, index + 1, own, sampler.rule, sampler.acceptance)
-    found = [by_image, tf.math.log(used), tf.reduce_sum(tf.cast(moved.failed, tf.int32))]
-    return [*moved.point, moved.momentum, log_weights, tuned, rate], found
-
-
-def _gained(point, beta, new_beta, weights):
-    """The increments of the log weights, -inf for a chain without a finite distortion."""
-    import tensorflow as tf
-
-    d = point.distortion
-    if weights == "float32":
-        old, new = (point.log_prior - tf.cast(b, d.dtype) * d for b in (beta, new_beta))
-        gained = tf.cast(new - old, tf.float64)
-    else:
-        gained = -(new_beta - beta) * tf.cast(d, tf.float64)
-    return tf.where(tf.math.is_finite(d), gained, tf.constant(-np.inf, tf.float64))
 
 
 def weighed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from echo_tf.ais.annealing import Sampler
+from echo_tf.ais.sampler import Sampler
 from echo_tf.ais.schedule import HALF_WIDTH, NEGLIGIBLE, Schedule, adapted_schedule, geometric_schedule, sigmoid_schedule
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.errors import nearest
@@ -70,7 +70,7 @@ class Plan(NamedTuple):
         """What a table of step sizes is good for, as text: two plans of equal text can share one."""
         sampler = self.sampler._replace(resample_below=0.0, weights="float64")
         number = self.tuning_temperatures or self.num_temperatures
-        return f"beta <= {self.max_beta:g}, {self.schedule}, {number} temperatures, {' '.join(map(str, sampler))}"
+        return f"beta <= {self.max_beta:g}, {self.schedule}, {number} temperatures, {sampler.text}"
 
 
 ORIGINAL = Sampler("tfp_hmc", leapfrog_steps=20)

@@ -25,6 +25,7 @@ class StepSizes(NamedTuple):
     target: the digest of what was annealed.
     settings: which schedule and sampler it is of, as text.
     seed: of the round.
+    factors: (R, k, k) L of the preconditioner; (0, 0, 0): none.
     """
 
     betas: np.ndarray
@@ -34,6 +35,7 @@ class StepSizes(NamedTuple):
     target: str
     settings: str
     seed: int
+    factors: np.ndarray = np.zeros((0, 0, 0))
 
     def at(self, betas: np.ndarray) -> np.ndarray:
         """Step sizes at any inverse temperatures > 0, (n, C): log-linear in log beta."""
@@ -46,10 +48,17 @@ class StepSizes(NamedTuple):
         share = np.clip((x - known[above - 1]) / (known[above] - known[above - 1]), 0, 1.5)[:, None]
         return np.exp(logs[above - 1] * (1 - share) + logs[above] * share)
 
+    def factor_at(self, beta: float) -> np.ndarray:
+        """L at an inverse temperature > 0, (k, k): of the center nearest in log beta; (0, 0): none."""
+        nearest = int(np.argmin(np.abs(np.log(self.centers) - np.log(beta))))
+        return self.factors[nearest] if len(self.factors) else np.zeros((0, 0))
+
     @property
     def digest(self) -> str:
         """A hash of all numbers."""
-        arrays = (np.asarray(a, np.float64).tobytes() for a in (self.betas, self.centers, self.values, self.deviations))
+        arrays = (
+            np.asarray(a, np.float64).tobytes() for a in (self.betas, self.centers, self.values, self.deviations, self.factors)
+        )
         return hashlib.sha256(b"".join(arrays)).hexdigest()[:16]
 
     def arrays(self) -> dict:
@@ -60,7 +69,7 @@ class StepSizes(NamedTuple):
     def of_arrays(cls, arrays) -> "StepSizes":
         """The opposite of `arrays`."""
         plain = {"target": str, "settings": str, "seed": int}
-        return cls(**{name: plain.get(name, np.asarray)(arrays[name]) for name in cls._fields})
+        return cls(**{name: plain.get(name, np.asarray)(arrays[name]) for name in cls._fields if name in arrays})
 
     def check(self, target: str, settings: str, seed: int) -> None:
         """Raises ValueError unless the table can serve a formal round."""

@@ -19,7 +19,7 @@ class Moved(NamedTuple):
     failed: Any
 
 
-def persistent(target: Target, images, point: Point, momentum, beta, step_size, num_steps: int, memory: float, seed) -> Moved:
+def persistent(target: Target, images, point: Point, momentum, beta, step_size, num_steps, memory, seed, factor=None) -> Moved:
     """Hamiltonian Monte Carlo whose momentum is refreshed in part: m <- memory m + sqrt(1 - memory^2) n, then a trajectory.
 
     A proposal that is not taken reverses the momentum, which keeps the joint law of z and momentum. With memory 0 it is plain
@@ -33,6 +33,7 @@ def persistent(target: Target, images, point: Point, momentum, beta, step_size, 
         num_steps: of the leapfrog integrator.
         memory: in [0, 1).
         seed: two integers.
+        factor: (k, k), L of `echo_tf.ais.preconditioning`; None: the identity.
 
     Reference: Horowitz, "A generalized guided Monte Carlo algorithm" (1991); Neal, "MCMC using Hamiltonian dynamics" (2011),
     section 5.3.
@@ -43,10 +44,10 @@ def persistent(target: Target, images, point: Point, momentum, beta, step_size, 
     noise = tf.random.stateless_normal(tf.shape(momentum), seeds[0], dtype=momentum.dtype)
     momentum = memory * momentum + (1 - memory**2) ** 0.5 * noise
     proposed, m = point, momentum
-    m = m + 0.5 * step_size * _force(point, beta)
+    m = m + 0.5 * step_size * _force(point, beta, factor)
     for i in range(num_steps):
-        proposed = target.at(proposed.z + step_size * m, images)
-        m = m + (0.5 if i == num_steps - 1 else 1.0) * step_size * _force(proposed, beta)
+        proposed = target.at(proposed.z + step_size * _stretched(m, factor), images)
+        m = m + (0.5 if i == num_steps - 1 else 1.0) * step_size * _force(proposed, beta, factor)
     gained = _energy(point, momentum, beta) - _energy(proposed, m, beta)
     failed = ~tf.math.is_finite(gained)
     uniform = tf.random.stateless_uniform(tf.shape(gained), seeds[1], dtype=gained.dtype)
@@ -54,8 +55,8 @@ def persistent(target: Target, images, point: Point, momentum, beta, step_size, 
     return Moved(_chosen(accepted, proposed, point), _where(accepted, m, -momentum), accepted, failed)
 
 
-def tfp_hmc(target: Target, images, point: Point, momentum, beta, step_size, num_steps: int, memory: float, seed) -> Moved:
-    """The paper's transition, by `tfp.mcmc.HamiltonianMonteCarlo`; arguments as `persistent`, momentum and memory unused.
+def tfp_hmc(target: Target, images, point: Point, momentum, beta, step_size, num_steps, memory, seed, factor=None) -> Moved:
+    """The paper's transition, by `tfp.mcmc.HamiltonianMonteCarlo`; arguments as `persistent`, the last ones unused.
 
     The kernel's results are made anew at every beta. Those of the step before hold value and gradient at the beta before, with
     which acceptance is wrong (as in `tfp.mcmc.sample_annealed_importance_chain`).
@@ -73,8 +74,15 @@ def tfp_hmc(target: Target, images, point: Point, momentum, beta, step_size, num
     return Moved(moved, momentum, results.is_accepted, failed)
 
 
-def _force(point, beta):
-    return point.log_prior_gradient - beta * point.distortion_gradient
+def _force(point, beta, factor):
+    force = point.log_prior_gradient - beta * point.distortion_gradient
+    return force if factor is None else force @ factor
+
+
+def _stretched(momentum, factor):
+    import tensorflow as tf
+
+    return momentum if factor is None else tf.matmul(momentum, factor, transpose_b=True)
 
 
 def _energy(point, momentum, beta):

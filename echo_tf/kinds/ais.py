@@ -54,6 +54,7 @@ class Settings(Measurement):
     resample_below: float = pydantic.Field(default=0.0, ge=0, lt=1)
     acceptance: float = pydantic.Field(default=0.65, gt=0, lt=1)
     step_sizes_per: Literal["image", "chain"] = "image"
+    preconditioner: Literal["none", "pooled"] = "none"
     rule: Literal["moving_average", "cumulative"]
     weights: Literal["float64", "float32"]
 
@@ -164,8 +165,8 @@ def _gradients(settings):
 
 def plan_of(settings: Settings):
     """The `Plan` of the settings. Raises InputError for one that cannot be."""
-    from echo_tf.ais.annealing import Sampler
     from echo_tf.ais.plan import Plan
+    from echo_tf.ais.sampler import Sampler
 
     sampler = Sampler(*(getattr(settings, name) for name in Sampler._fields))
     given = {name: getattr(settings, name) for name in Plan._fields if name != "sampler"}

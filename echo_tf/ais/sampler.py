@@ -1,0 +1,65 @@
+"""How annealed chains move, and what is done with their weights."""
+
+from typing import NamedTuple
+
+from echo_tf.ais.transitions import TRANSITIONS
+
+
+class Sampler(NamedTuple):
+    """How chains move, and what is done with their weights.
+
+    transition: "persistent" or "tfp_hmc".
+    leapfrog_steps: of each transition.
+    memory: of the momentum, in [0, 1); "persistent" alone.
+    resample_below: chains of an image are resampled at a recorded beta where the effective sample size is below this share of
+        them; 0: never.
+    acceptance: what the tuning of step sizes aims at.
+    rule: of tuning, "moving_average" or "cumulative".
+    step_sizes_per: "image", shared by its chains, or "chain".
+    preconditioner: "none", or "pooled": steps are fitted to the mean covariance of the posteriors, which the preliminary round
+        learns (`echo_tf.ais.preconditioning`); "persistent" alone.
+    weights: "float64", exact increments, or "float32", differences of log densities as in the released code.
+    """
+
+    transition: str = "tfp_hmc"
+    leapfrog_steps: int = 20
+    memory: float = 0.0
+    resample_below: float = 0.0
+    acceptance: float = 0.65
+    rule: str = "moving_average"
+    step_sizes_per: str = "image"
+    weights: str = "float64"
+    preconditioner: str = "none"
+
+    def check(self) -> None:
+        """Raises ValueError for what no sampler can be."""
+        choices = {
+            "transition": tuple(TRANSITIONS),
+            "rule": ("moving_average", "cumulative"),
+            "step_sizes_per": ("image", "chain"),
+            "weights": ("float64", "float32"),
+            "preconditioner": ("none", "pooled"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        if self.preconditioner != "none" and self.transition != "persistent":
+            raise ValueError(f"a preconditioner needs the transition persistent, got {self.transition}.")
+        if self.leapfrog_steps < 1:
+            raise ValueError(f"leapfrog_steps must be 1 or more, got {self.leapfrog_steps!r}.")
+        for name, high in (("memory", 1), ("resample_below", 1), ("acceptance", 1)):
+            if not 0 <= getattr(self, name) < high:
+                raise ValueError(f"{name} must be in [0, {high}), got {getattr(self, name)!r}.")
+
+    @property
+    def text(self) -> str:
+        """All settings in a line."""
+        return " ".join(str(value) for value in (self if self.preconditioner != "none" else self[:-1]))
+
+    @property
+    def gradients(self) -> int:
+        """Gradients that one transition takes."""
+        return self.leapfrog_steps + (self.transition == "tfp_hmc")
+
+
+DEFAULT = Sampler()
