@@ -14,6 +14,7 @@ STYLES = [
     (style.GREEN, "^", (0, (1, 1))),
     (style.VERMILLION, "D", (0, (5, 1.5))),
     (style.BLUE, "v", "-"),
+    (style.PURPLE, "P", "-"),
 ]
 
 
