@@ -108,7 +108,7 @@ def test_steps_without_newton_reach_the_same_minimum(monkeypatch):
 
     p, d = gaussian_grid(64)
     least = blahut_arimoto(p, d, 2.0).rate_plus_beta_distortion
-    monkeypatch.setattr(import_module("echo_tf.theory.blahut_arimoto"), "NEWTON_COLUMNS", -1)
+    monkeypatch.setattr(import_module("echo_tf.theory.interior_point"), "NEWTON_COLUMNS", -1)
     point = blahut_arimoto(p, d, 2.0, tolerance=2e-6)
     assert point.gap <= 2e-6 and -1e-9 <= point.rate_plus_beta_distortion - least <= point.gap
     with warnings.catch_warnings():

@@ -106,7 +106,7 @@ def rows(record: dict) -> list[dict]:
     one, for distortions between those of the mixture, its rate."""
     import pandas as pd
 
-    from echo_tf.theory.data_bounds import lower_envelope
+    from echo_tf.theory.data_lower_bound import lower_envelope
 
     upper = [row for row in record["bounds"] if "rate_nats" in row]
     lines = pd.DataFrame([row for row in record["bounds"] if "rate_nats" not in row])

@@ -19,10 +19,9 @@ from echo_tf.theory.data_bounds import (
     fit_gaussian_mixture,
     fit_particles,
     fitted_mixture_bound,
-    lower_bound,
-    lower_envelope,
     particle_bound,
 )
+from echo_tf.theory.data_lower_bound import lower_bound, lower_envelope
 from echo_tf.theory.linear_vae import (
     LinearVae,
     gaussian_mixture_bound,

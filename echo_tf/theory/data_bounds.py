@@ -15,22 +15,19 @@ Yang and Mandt, "Towards empirical sandwich bounds on the rate-distortion functi
 Distortions are summed squared errors of one example (`_sse`), rates nats for one example.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
 from echo_tf.theory.blahut_arimoto import blahut_arimoto
-from echo_tf.theory.closed_forms import checked_array, checked_betas, checked_integer, checked_matrix
+from echo_tf.theory.closed_forms import checked_betas, checked_integer, checked_matrix
+from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
 from echo_tf.theory.linear_vae import basis_of, gaussian_mixture_bound, gaussian_terms
 
-BLOCK = 2_000_000  # numbers in a block of distances
 NAMES = ["rate_nats", "distortion_sse", "rate_plus_beta_distortion_nats"]
 SMALLEST_WEIGHT = 1e-30
 USED = 1e-6  # mass from which a point is moved along
-MOST = 400  # maxima followed to the end
 OF_EXAMPLES = ", the number of examples"
 
 
@@ -82,9 +79,9 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
     for _ in range(steps):
         total, pulled, log_z = np.zeros(len(y)), np.zeros(y.shape), np.empty(len(x))
         log_w = np.log(np.maximum(w / w.sum(), SMALLEST_WEIGHT)).astype(np.float32)
-        for rows in _blocks(len(x), len(y)):
-            share = log_w - np.float32(beta) * _distances(x[rows], y)
-            log_z[rows] = _exponentiate(share)
+        for rows in blocks(len(x), len(y)):
+            share = log_w - np.float32(beta) * squared_distances(x[rows], y)
+            log_z[rows] = exponentiate(share)
             share /= share.sum(axis=1, keepdims=True)
             total += share.sum(axis=0)
             pulled += share.T @ x[rows]
@@ -145,7 +142,7 @@ def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6
     """
     x, betas = checked_matrix("examples", examples), checked_betas(betas)
     y = checked_matrix("codebook", codebook, x.shape[1])
-    distances, p = _all_distances(x, y), np.full(len(x), 1 / len(x))
+    distances, p = centred_distances(x, y), np.full(len(x), 1 / len(x))
     weights = [blahut_arimoto(p, distances, beta, tolerance=tolerance).marginal for beta in betas]
     return _table(betas, x, test_examples, lambda i, data: _of_points(data, y, weights[i], betas[i]))
 
@@ -187,7 +184,7 @@ def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_direction
     for _ in range(steps):
         terms = np.stack([gaussian_terms(t, m, basis, np.array([beta]))[0][0] for m, basis in zip(means, bases)], axis=1)
         terms += np.log(np.maximum(weights, SMALLEST_WEIGHT))
-        log_z = _exponentiate(terms)
+        log_z = exponentiate(terms)
         objective = -log_z.mean()
         if last - objective < tolerance:
             break
@@ -229,136 +226,14 @@ def fitted_mixture_bound(examples, betas, num_components, test_examples=None, st
     return _table(betas, x, test_examples, point)
 
 
-def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, tolerance=1e-3):
-    """Both bounds of the least rate + beta * distortion of the examples, as the source; numerical, not a proof.
-
-    The marginal is that of Blahut-Arimoto over the examples, `points`, and what is added `rounds` times: the points in use,
-    moved by `fit_particles`, and the highest maxima of c that are quickly found. The lower bound F(q) - log sup_y c(y) needs
-    the supremum over all of space. c is a sum of Gaussian bumps, and its maxima are sought by mean-shift from every example
-    and every point; one that is missed would make the bound too high. It is a certificate to that extent alone.
-
-    In expectation over the sample, the least rate + beta * distortion of n examples lies below the population's (a minimum
-    of means against a mean's minimum). So this bounds the population's too, in expectation, and is weak where the
-    population's rate nears log n, which a sample's never exceeds.
-
-    Args:
-        examples: (n, ...), some thousands at most: the distances among all are held.
-        betas: > 0, nats per unit of squared error.
-        points: (N, ...) more candidates, for example the positions of particles.
-        rounds: how often points are added. More tighten both bounds.
-        ascent_steps: steps of mean-shift, the lower half of the starts being given up after each quarter of them.
-        tolerance: nats, of Blahut-Arimoto.
-
-    Returns:
-        A DataFrame: beta, upper_rate_plus_beta_distortion_nats, lower_rate_plus_beta_distortion_nats, log_sup_c_nats,
-        rate_nats, distortion_sse (of the upper bound).
-
-    Raises:
-        ValueError: for shapes that do not fit, values that are not finite, beta <= 0.
-    """
-    x, betas = checked_matrix("examples", examples), checked_betas(betas)
-    centre = x.mean(axis=0)
-    x = x - centre
-    start = x if points is None else np.concatenate([x, checked_matrix("points", points, x.shape[1]) - centre])
-    start = np.concatenate([start, np.zeros((1, x.shape[1]))])  # the mean, which is all that low rates need
-    rows = [_sandwich(x, beta, start, rounds, ascent_steps, tolerance) for beta in betas]
-    names = ["upper_rate_plus_beta_distortion_nats", "lower_rate_plus_beta_distortion_nats", "log_sup_c_nats", *NAMES[:2]]
-    return pd.DataFrame(rows, columns=names).assign(beta=betas)[["beta", *names]]
-
-
-def lower_envelope(table, distortions):
-    """R_lower(D) = max(0, max over beta of (F_lower(beta) - beta D)), from the table of `lower_bound`.
-
-    Returns:
-        A DataFrame: distortion_sse, lower_rate_nats.
-
-    Raises:
-        ValueError: for a negative distortion.
-    """
-    distortions = np.atleast_1d(checked_array("distortions", distortions, 0.0, "numbers >= 0"))
-    lines = table["lower_rate_plus_beta_distortion_nats"].to_numpy()[:, None] - np.outer(table["beta"], distortions)
-    return pd.DataFrame({"distortion_sse": distortions, "lower_rate_nats": np.maximum(0.0, lines.max(axis=0))})
-
-
-def _sandwich(x, beta, fixed, rounds, ascent_steps, tolerance):
-    """A row of `lower_bound`: the points used, moved, and maxima of c join the `fixed` ones; the last search is full."""
-    p, best, candidates = np.full(len(x), 1 / len(x)), None, fixed
-    for left in range(rounds, -1, -1):
-        distances = _all_distances(x, candidates)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a gap above the tolerance is counted in the bound
-            point = blahut_arimoto(p, distances, beta, tolerance=tolerance, max_iterations=500)
-        log_z = logsumexp(np.log(point.marginal) - beta * distances, axis=1)
-        if best is None or point.rate_plus_beta_distortion < best.rate_plus_beta_distortion:
-            best = point
-        if not left:
-            break
-        log_c = logsumexp(-log_z[:, None] - beta * distances, axis=0)
-        maxima, heights = _maxima(x, log_z, beta, candidates[np.argsort(-log_c)[:MOST]], ascent_steps)
-        used = point.marginal > USED
-        moved = fit_particles(x, beta, candidates[used], point.marginal[used], steps=20).positions
-        candidates = np.concatenate([fixed, moved, maxima[heights > 0]])
-    log_sup = max(point.gap, float(_maxima(x, log_z, beta, candidates, ascent_steps)[1][0]))
-    lower = point.rate_plus_beta_distortion - log_sup
-    return [best.rate_plus_beta_distortion, lower, log_sup, best.rate, best.distortion]
-
-
-def _maxima(x, log_z, beta, starts, steps):
-    """Maxima of c by mean-shift, the highest first, without those that are close to a higher one; and log c there."""
-    x32, y = x.astype(np.float32), np.asarray(starts, np.float32)
-    quarter = max(1, steps // 4)
-    for step in range(steps):
-        log_c, pulled = np.empty(len(y)), np.empty_like(y)
-        for rows in _blocks(len(y), len(x)):
-            share = -log_z.astype(np.float32) - np.float32(beta) * _distances(y[rows], x32)
-            log_c[rows] = _exponentiate(share)
-            pulled[rows] = (share @ x32) / share.sum(axis=1, keepdims=True)
-        y = pulled
-        if step % quarter == quarter - 1 and len(y) > MOST:
-            y = y[np.argsort(-log_c)[: max(len(y) // 2, MOST)]]
-    y = np.asarray(y, np.float64)
-    log_c = logsumexp(-log_z - beta * _all_distances(y, x), axis=1) - np.log(len(x))
-    order = np.argsort(-log_c)[:MOST]
-    near = beta * _all_distances(y[order], y[order]) < 1e-3
-    apart = ~np.tril(near, -1).any(axis=1)
-    return y[order[apart]][: MOST // 2], log_c[order[apart]][: MOST // 2]
-
-
-def _blocks(rows, columns):
-    step = max(1, BLOCK // columns)
-    return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
-
-
-def _distances(x, y):
-    """|x_i - y_j|², (n, N), by expansion."""
-    d = x @ y.T
-    d *= -2
-    d += np.einsum("ij,ij->i", x, x)[:, None]
-    d += np.einsum("ij,ij->i", y, y)
-    return np.maximum(d, 0, out=d)
-
-
-def _all_distances(x, y):
-    centre = x.mean(axis=0)
-    return _distances(x - centre, y - centre)
-
-
-def _exponentiate(logs):
-    """exp(logs - the row's largest), in place, and the log of the sum of exp(logs) of each row."""
-    top = logs.max(axis=1, keepdims=True)
-    logs -= top
-    np.exp(logs, out=logs)
-    return np.log(logs.sum(axis=1, dtype=np.float64)) + top[:, 0]
-
-
 def _of_points(x, positions, weights, beta):
     """Rate, distortion and their sum, for points as the marginal, in float64."""
     log_w, centre = np.log(np.maximum(weights, SMALLEST_WEIGHT)), x.mean(axis=0)
     log_z, mean = np.empty(len(x)), np.empty(len(x))
-    for rows in _blocks(len(x), len(positions)):
-        distances = _distances(x[rows] - centre, positions - centre)
+    for rows in blocks(len(x), len(positions)):
+        distances = squared_distances(x[rows] - centre, positions - centre)
         share = log_w - beta * distances
-        log_z[rows] = _exponentiate(share)
+        log_z[rows] = exponentiate(share)
         mean[rows] = np.einsum("ij,ij->i", share, distances) / share.sum(axis=1)
     return _point(log_z, mean, beta)
 

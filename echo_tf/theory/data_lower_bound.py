@@ -1,0 +1,109 @@
+"""The lower bound of R(D) of examples under squared error, from the dual problem; see `echo_tf.theory.data_bounds`."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from echo_tf.theory.blahut_arimoto import blahut_arimoto
+from echo_tf.theory.closed_forms import checked_array, checked_betas, checked_matrix
+from echo_tf.theory.data_bounds import NAMES, USED, fit_particles
+from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
+
+MOST = 400  # maxima followed to the end
+
+
+def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, tolerance=1e-3):
+    """Both bounds of the least rate + beta * distortion of the examples, as the source; numerical, not a proof.
+
+    The marginal is that of Blahut-Arimoto over the examples, `points`, and what is added `rounds` times: the points in use,
+    moved by `fit_particles`, and the highest maxima of c that are quickly found. The lower bound F(q) - log sup_y c(y) needs
+    the supremum over all of space. c is a sum of Gaussian bumps, and its maxima are sought by mean-shift from every example
+    and every point; one that is missed would make the bound too high. It is a certificate to that extent alone.
+
+    In expectation over the sample, the least rate + beta * distortion of n examples lies below the population's (a minimum
+    of means against a mean's minimum). So this bounds the population's too, in expectation, and is weak where the
+    population's rate nears log n, which a sample's never exceeds.
+
+    Args:
+        examples: (n, ...), some thousands at most: the distances among all are held.
+        betas: > 0, nats per unit of squared error.
+        points: (N, ...) more candidates, for example the positions of particles.
+        rounds: how often points are added. More tighten both bounds.
+        ascent_steps: steps of mean-shift, the lower half of the starts being given up after each quarter of them.
+        tolerance: nats, of Blahut-Arimoto.
+
+    Returns:
+        A DataFrame: beta, upper_rate_plus_beta_distortion_nats, lower_rate_plus_beta_distortion_nats, log_sup_c_nats,
+        rate_nats, distortion_sse (of the upper bound).
+
+    Raises:
+        ValueError: for shapes that do not fit, values that are not finite, beta <= 0.
+    """
+    x, betas = checked_matrix("examples", examples), checked_betas(betas)
+    centre = x.mean(axis=0)
+    x = x - centre
+    start = x if points is None else np.concatenate([x, checked_matrix("points", points, x.shape[1]) - centre])
+    start = np.concatenate([start, np.zeros((1, x.shape[1]))])  # the mean, which is all that low rates need
+    rows = [_sandwich(x, beta, start, rounds, ascent_steps, tolerance) for beta in betas]
+    names = ["upper_rate_plus_beta_distortion_nats", "lower_rate_plus_beta_distortion_nats", "log_sup_c_nats", *NAMES[:2]]
+    return pd.DataFrame(rows, columns=names).assign(beta=betas)[["beta", *names]]
+
+
+def lower_envelope(table, distortions):
+    """R_lower(D) = max(0, max over beta of (F_lower(beta) - beta D)), from the table of `lower_bound`.
+
+    Returns:
+        A DataFrame: distortion_sse, lower_rate_nats.
+
+    Raises:
+        ValueError: for a negative distortion.
+    """
+    distortions = np.atleast_1d(checked_array("distortions", distortions, 0.0, "numbers >= 0"))
+    lines = table["lower_rate_plus_beta_distortion_nats"].to_numpy()[:, None] - np.outer(table["beta"], distortions)
+    return pd.DataFrame({"distortion_sse": distortions, "lower_rate_nats": np.maximum(0.0, lines.max(axis=0))})
+
+
+def _sandwich(x, beta, fixed, rounds, ascent_steps, tolerance):
+    """A row of `lower_bound`: the points used, moved, and maxima of c join the `fixed` ones; the last search is full."""
+    p, best, candidates = np.full(len(x), 1 / len(x)), None, fixed
+    for left in range(rounds, -1, -1):
+        distances = centred_distances(x, candidates)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a gap above the tolerance is counted in the bound
+            point = blahut_arimoto(p, distances, beta, tolerance=tolerance, max_iterations=500)
+        log_z = logsumexp(np.log(point.marginal) - beta * distances, axis=1)
+        if best is None or point.rate_plus_beta_distortion < best.rate_plus_beta_distortion:
+            best = point
+        if not left:
+            break
+        log_c = logsumexp(-log_z[:, None] - beta * distances, axis=0)
+        maxima, heights = _maxima(x, log_z, beta, candidates[np.argsort(-log_c)[:MOST]], ascent_steps)
+        used = point.marginal > USED
+        moved = fit_particles(x, beta, candidates[used], point.marginal[used], steps=20).positions
+        candidates = np.concatenate([fixed, moved, maxima[heights > 0]])
+    log_sup = max(point.gap, float(_maxima(x, log_z, beta, candidates, ascent_steps)[1][0]))
+    lower = point.rate_plus_beta_distortion - log_sup
+    return [best.rate_plus_beta_distortion, lower, log_sup, best.rate, best.distortion]
+
+
+def _maxima(x, log_z, beta, starts, steps):
+    """Maxima of c by mean-shift, the highest first, without those that are close to a higher one; and log c there."""
+    x32, y = x.astype(np.float32), np.asarray(starts, np.float32)
+    quarter = max(1, steps // 4)
+    for step in range(steps):
+        log_c, pulled = np.empty(len(y)), np.empty_like(y)
+        for rows in blocks(len(y), len(x)):
+            share = -log_z.astype(np.float32) - np.float32(beta) * squared_distances(y[rows], x32)
+            log_c[rows] = exponentiate(share)
+            pulled[rows] = (share @ x32) / share.sum(axis=1, keepdims=True)
+        y = pulled
+        if step % quarter == quarter - 1 and len(y) > MOST:
+            y = y[np.argsort(-log_c)[: max(len(y) // 2, MOST)]]
+    y = np.asarray(y, np.float64)
+    log_c = logsumexp(-log_z - beta * centred_distances(y, x), axis=1) - np.log(len(x))
+    order = np.argsort(-log_c)[:MOST]
+    near = beta * centred_distances(y[order], y[order]) < 1e-3
+    apart = ~np.tril(near, -1).any(axis=1)
+    return y[order[apart]][: MOST // 2], log_c[order[apart]][: MOST // 2]
