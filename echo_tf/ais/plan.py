@@ -74,7 +74,7 @@ class Plan(NamedTuple):
 
 
 ORIGINAL = Sampler("tfp_hmc", leapfrog_steps=20)
-BETTER = Sampler("persistent", leapfrog_steps=1, memory=0.95, acceptance=0.9)
+BETTER = Sampler("persistent", leapfrog_steps=1, memory=0.95, acceptance=0.9, resample_below=0.5, preconditioner="pooled")
 
 # max_beta is for squared errors of images in [0, 1]: noise of standard deviation 0.0037 a pixel (appendix C.2)
 PRESETS = {
