@@ -6,8 +6,13 @@ README.md says what it does, how to use it and how to read the numbers.
 import importlib
 
 _HOMES = {
+    "analysis": ["Analysis", "analyse", "analyse_echo", "examine", "examine_echo"],
+    "decomposed": ["DecomposedAutoencoder"],
+    "gdn": ["GDN", "IGDN"],
     "group": ["StackedAutoencoders"],
     "losses": ["WeightedSquaredError"],
+    "picture": ["plot"],
+    "traversals": ["traversals"],
     "sources": ["Density", "Source", "source_of"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
