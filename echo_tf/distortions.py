@@ -174,7 +174,7 @@ class StructuralDissimilarity(Distortion):
         ValueError: for images that are smaller than a window of 11 x 11.
     """
 
-    unit = "1 - SSIM"
+    unit = "dissimilarity"
     is_likelihood = False
     limits = (0.0, 1.0)
 
@@ -184,7 +184,7 @@ class StructuralDissimilarity(Distortion):
 
     def call(self, x, output):
         self.check_shapes(x.shape, output.shape)
-        return 1.0 - structural_similarity.similarity(*(ops.cast(value, self.compute_dtype) for value in (x, output)))
+        return structural_similarity.dissimilarity(*(ops.cast(value, self.compute_dtype) for value in (x, output)))
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")

@@ -18,14 +18,17 @@ def check_size(shape):
         raise ValueError(f"SSIM needs images (n, height, width, channels) of {SIDE} x {SIDE} or more, got {tuple(shape)}.")
 
 
-def similarity(x, y):
-    """The SSIM of each pair of images (B, H, W, C) in [0, 1], (B,): the mean over windows that fit, and channels."""
-    mean_x, mean_y = _windowed(x), _windowed(y)
+def dissimilarity(x, y):
+    """1 - SSIM of each pair of images (B, H, W, C) in [0, 1], (B,): the mean over windows that fit, and channels.
+
+    Written in terms of x - y, so that small differences do not drown in the rounding of 1.
+    """
+    mean_x, mean_y, mean_d = _windowed(x), _windowed(y), _windowed(x - y)
     variance_x, variance_y = _windowed(x * x) - mean_x * mean_x, _windowed(y * y) - mean_y * mean_y
-    covariance = _windowed(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
-    structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
-    return ops.mean(luminance * structure, axis=(1, 2, 3))
+    variance_d = _windowed(ops.square(x - y)) - mean_d * mean_d
+    luminance = mean_d * mean_d / (mean_x * mean_x + mean_y * mean_y + C1)
+    structure = variance_d / (variance_x + variance_y + C2)
+    return ops.mean(luminance + structure - luminance * structure, axis=(1, 2, 3))
 
 
 def bilinear(x, u, v):

@@ -1,4 +1,4 @@
-"""The fully connected networks of the isometric VAE paper, of its toy sources and of MNIST; `nakagawa2021_faces` has the others.
+"""The dense networks of the isometric VAE paper, of its toy sources and of MNIST; `nakagawa2021_faces` has the others.
 
 "Quantitative Understanding of VAE as a Non-linearly Scaled Isometric Embedding", appendices D.1 and G.
 

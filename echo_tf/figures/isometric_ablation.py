@@ -1,4 +1,4 @@
-"""Figures 11 to 20 of the isometric VAE paper: norms, variance ratios and correlations with p(x) by lambda; ratios at lambda 100."""
+"""Figures 11 to 20 of the isometric VAE paper: norms, variance ratios and correlations with p(x) by lambda."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ IDEAL = {"ratio_z2": 4.0, "ratio_z3": 16.0}
 
 
 def write(material):
-    """Draws <source>_<loss>_<preset> of each group, over its seeds' mean, and <preset>_ratios; returns the paths of the PNGs."""
+    """Draws <source>_<loss>_<preset> of each group, means over seeds, and <preset>_ratios; returns the paths of the PNGs."""
     every = trainings(material)
     if every.empty:
         return []

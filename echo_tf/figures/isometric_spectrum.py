@@ -1,4 +1,4 @@
-"""Figures 4, 5, 24 and 25 of the isometric VAE paper: the latent dimensions of an autoencoder by importance, and their norms."""
+"""Figures 4, 5, 24 and 25 of the isometric VAE paper: latent dimensions by importance, and their norms."""
 
 from pathlib import Path
 

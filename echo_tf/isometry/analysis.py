@@ -29,8 +29,8 @@ class Analysis(NamedTuple):
 
     table: a row a latent dimension, by falling importance E[sigma^-2]; see `analyse`.
     losses: name -> mean over images: rate_nats, distortion, coding_loss, transform_loss (each in units of the distortion),
-        objective_nats (distortion / beta + rate), theoretical_coding_loss (alive dimensions x beta / 2), and mean_abs_cosine of the
-        columns of the scaled Jacobian G^{1/2} dx/dz at some images, None where the metric has no closed form.
+        objective_nats (distortion / beta + rate), theoretical_coding_loss (alive dimensions x beta / 2), and mean_abs_cosine
+        of the columns of the scaled Jacobian G^{1/2} dx/dz at some images, None where the metric has no closed form.
     estimates: log of what is proportional to p(x), name -> (n,), in nats: "prior" p(mu), "bound" exp(-L / beta),
         "posterior" a^{n/2} p(mu) prod sigma and "objective" a^{n/2} exp(-L / beta); the last two with
         "posterior_unweighted" and "bound" as they are without a.
@@ -83,7 +83,7 @@ def analyse(model, images, beta=None, seed=0) -> pd.DataFrame:
         A row a dimension, by falling importance, means over images:
             latent: its index in the code.
             kl_nats: KL from the prior.
-            inverse_variance: E[sigma^-2]; times beta / 2 the variance of the dimension's isometric coordinate, the importance.
+            inverse_variance: E[sigma^-2], the importance; times beta / 2 the variance of the dimension's isometric coordinate.
             derivative: D'(mu) = D(Dec(mu), Dec(mu + e)) / e^2 along the dimension, e = 0.01, in units of the distortion.
             derivative_jvp: the same exactly, x_z' G x_z by forward-mode differentiation.
             norm: (2 / beta) sigma^2 D', 1 for a dimension that is used (equation 20).
@@ -101,9 +101,9 @@ def analyse(model, images, beta=None, seed=0) -> pd.DataFrame:
 def analyse_echo(model, images, beta=None, seed=0) -> pd.DataFrame:
     """As `analyse`, for an Echo channel: ours, no paper has it.
 
-    Echo noise has the law of the code, so sigma_j(x) = s_j(x) times the standard deviation of z_j over the images. A scale that
-    is larger for all images makes the code itself wider, by 1 / (1 - s_j^2): at the optimum of independent dimensions of constant
-    scale the norm is 1 - s_j^2, where a VAE's is 1 - sigma_j^2. Where dimensions are correlated, as they are in practice, and
+    Echo noise has the law of the code, so sigma_j(x) = s_j(x) times the standard deviation of z_j over the images. A scale
+    that is larger for all images makes the code itself wider, by 1 / (1 - s_j^2): at the optimum of independent dimensions of
+    constant scale the norm is 1 - s_j^2, where a VAE's is 1 - sigma_j^2. Where dimensions are correlated, as they are in practice, and
     scales differ among images, single norms stray far from that. In the columns, kl_nats is -log s_j, inverse_variance
     E[s_j^-2], norm_plus_variance norm + s_j^2, and "alive" means a rate above the channel's floor.
     """

@@ -1,7 +1,8 @@
 """Generalized divisive normalization, the activation of learned image codecs, and its inverse, as Keras layers.
 
 References: Balle, Laparra and Simoncelli, "Density Modeling of Images using a Generalized Normalization Transformation",
-ICLR 2016, and "End-to-end Optimized Image Compression", ICLR 2017; the isometric VAE paper, appendix D.2, has both in its network.
+ICLR 2016, and "End-to-end Optimized Image Compression", ICLR 2017; the network of the isometric VAE paper, appendix D.2, has
+both.
 """
 
 import math

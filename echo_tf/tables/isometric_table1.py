@@ -1,4 +1,4 @@
-"""Table 1 of the isometric VAE paper: the dimensions of the VAE on Mix at lambda 100, square loss, and the same of a loss given.
+"""Table 1 of the isometric VAE paper: the dimensions of the VAE on Mix at lambda 100, under the square loss or another.
 
 Averages and standard deviations over the points, of averaged weights, and of those of the last step.
 """
