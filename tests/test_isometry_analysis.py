@@ -121,11 +121,14 @@ def test_finite_differences_agree_with_exact_derivatives_for_images(make):
 def test_echo_has_a_counterpart_with_scales_relative_to_its_codes():
     x = bars(60)
     model = autoencoder()
-    table = isometry.analyse_echo(model, x)
+    found = isometry.examine_echo(model, x)
+    table = found.table
     assert set(COLUMNS) <= set(table) and np.isfinite(table.drop(columns="alive").to_numpy(float)).all()
     rate = -np.log(1 / np.sqrt(table["inverse_variance"]))
     assert (table["kl_nats"] <= rate + 1e-6).all()  # Jensen: E log s^-2 is at most log E s^-2
     assert table["kl_nats"].sum() == pytest.approx(float(model.rate(x).mean()), rel=1e-4)
+    measured = np.mean([model.distortion(x).mean() for _ in range(10)])
+    assert found.losses["distortion"] == pytest.approx(measured, rel=0.02)  # with Echo's own noise
 
 
 def test_models_that_the_analysis_is_not_of_are_refused_in_one_line(points, optimum):

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from echo_tf.figures import style
-from echo_tf.tables.isometric_toys import IN_TABLES
 
 ESTIMATES = {  # name -> what the axis says; the order is that of the arrays
     "prior": "p(μ(x))",
@@ -26,7 +25,7 @@ def write(material):
         if not (result.finished and result.settings.kind == "isometry" and result.settings.model.kind == "toy"):
             continue
         model, arrays = result.settings.model, result.arrays("scatter")
-        key = min(arrays, key=lambda multiplier: abs(np.log(float(multiplier) / IN_TABLES)))
+        [key] = arrays
         [training] = [t for t in result.record["trainings"] if f"{t['multiplier']:g}" == key and t["weights"] == "averaged"]
         p, *logs = np.exp(arrays[key].astype(np.float64))
         table = pd.DataFrame({"p": p, **dict(zip(ESTIMATES, logs))})

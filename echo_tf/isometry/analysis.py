@@ -214,14 +214,14 @@ def _losses(model, images, codes, beta, rows_at_once, seed, check):
     """Mean losses, and "per_image": D(x, xhat) by the two decodings at mu + sigma and mu - sigma (appendix C.2)."""
     measure, decode = model.measure_of_distortion, _decoder(model)
     random, sums, pairs = np.random.default_rng(seed), np.zeros(3), []
+    draws = [codes.draw(random) for _ in range(DRAWS)]
     for rows in _batches(len(images), rows_at_once):
         x, mean, scale = images[rows], codes.mean[rows], codes.scale[rows]
         x = ops.convert_to_tensor(np.asarray(x, keras.config.floatx()))
         base = decode(ops.convert_to_tensor(mean))
         sums[1] += float(ops.sum(measure(x, base)))
-        for _ in range(DRAWS):
-            z = mean + scale * random.standard_normal(mean.shape, dtype=np.float32)
-            output = decode(ops.convert_to_tensor(z))
+        for z in draws:
+            output = decode(ops.convert_to_tensor(z[rows]))
             sums[0] += float(ops.sum(measure(x, output))) / DRAWS
             sums[2] += float(ops.sum(excess(measure, base, output))) / DRAWS
         both = [measure(x, decode(ops.convert_to_tensor(mean + sign * scale))) for sign in (1, -1)]

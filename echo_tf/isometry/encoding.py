@@ -1,6 +1,7 @@
 """What the analysis reads of a trained autoencoder: where each image's code lies, and how far its noise reaches."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ class Encoded(NamedTuple):
     share: that in units of the standard deviation that all codes have: the prior's, which is 1, or that of Echo's codes.
     rate_nats: of each dimension: KL_j(x) of a Gaussian channel, -log s_j(x) of Echo.
     idle_nats: the rate of a dimension that carries nothing: 0, or Echo's -log clip.
+    draw: a generator of random numbers -> one code of each image, (n, d).
     """
 
     mean: np.ndarray
@@ -26,6 +28,7 @@ class Encoded(NamedTuple):
     share: np.ndarray
     rate_nats: np.ndarray
     idle_nats: float
+    draw: Callable
 
 
 def encoded(model, images, batch_size: int) -> Encoded:
@@ -45,7 +48,11 @@ def encoded(model, images, batch_size: int) -> Encoded:
     loc, log_scale = _encodings(model, images, batch_size)
     scale = np.exp(log_scale)
     rate = 0.5 * (loc.astype(float) ** 2 + scale.astype(float) ** 2 - 1) - log_scale
-    return Encoded(loc, scale, scale, rate, 0.0)
+
+    def draw(random):
+        return loc + scale * random.standard_normal(loc.shape, dtype=np.float32)
+
+    return Encoded(loc, scale, scale, rate, 0.0, draw)
 
 
 def encoded_by_echo(model, images, batch_size: int) -> Encoded:
@@ -66,7 +73,8 @@ def encoded_by_echo(model, images, batch_size: int) -> Encoded:
     deviation = np.asarray(model.sample(images, batch_size), np.float32).std(axis=0)
     mean = np.asarray(ops.convert_to_numpy(channel.mean(encodings)), np.float32)
     share = np.exp(log_scale)
-    return Encoded(mean, share * deviation, share, -log_scale.astype(np.float64), idle)
+    rate = -log_scale.astype(np.float64)
+    return Encoded(mean, share * deviation, share, rate, idle, lambda random: model.sample(images, batch_size))
 
 
 def _encodings(model, images, batch_size):

@@ -1,5 +1,7 @@
 """The work of the kind `isometry`."""
 
+import math
+
 import numpy as np
 
 from echo_tf.errors import InputError
@@ -8,7 +10,7 @@ from echo_tf.isometry.traversals import traversals
 from echo_tf.kinds import toy
 from echo_tf.kinds._training import tested
 
-SCATTERED = 4_000  # points of a toy source that a record keeps for scatter plots
+SCATTERED, SCATTERED_AT = 4_000, 100.0  # points of a toy source that a record keeps for scatter plots, and of which lambda
 WIDEST = 2.0  # of a traversal, in standard deviations of the prior (figures 6 and 23)
 TRAVERSAL_STEPS = 9
 
@@ -26,6 +28,7 @@ def perform(settings, place):
 def _toy(settings, place):
     group, model = place.model(settings.model), settings.model
     source, _, points = toy.data_of(model)
+    shown = min(model.multipliers, key=lambda multiplier: abs(math.log(multiplier / SCATTERED_AT)))
     trainings, kept = [], {}
     for number, multiplier in enumerate(model.multipliers):
         for weights in ("averaged", "last"):
@@ -35,7 +38,7 @@ def _toy(settings, place):
             more = {"correlations": found.correlations(), "slopes": found.slopes(1 / multiplier, dimensions)}
             aligned = _aligned(one, points, source)
             trainings.append({"multiplier": multiplier, "weights": weights, "aligned": aligned, **_entry(found), **more})
-            if weights == "averaged":
+            if weights == "averaged" and multiplier == shown:
                 logs = [found.log_density, *found.estimates.values()]
                 kept[f"{multiplier:g}"] = np.array(logs)[:, :SCATTERED].astype(np.float32)
     place.attach("scatter", kept)
