@@ -16,11 +16,15 @@ _HOMES = {
     "autoencoder": ["RateDistortionAutoencoder"],
     "bias": ["Bias"],
     "channels": ["FlowSample", "GaussianSample"],
-    "distortions": ["Bernoulli", "CallableDistortion", "Distortion", "Gaussian", "SquaredError"],
+    "distortions": ["Bernoulli", "CallableDistortion", "Distortion", "Gaussian", "SquaredError", "StructuralDissimilarity"],
     "echo_sample": ["EchoSample"],
     "flows": ["AutoregressiveFlow"],
     "guards": ["at_least_float32"],
     "heads": ["half", "tanh16"],
+    "isometry.decomposed": ["DecomposedAutoencoder"],
+    "isometry.gdn": ["GDN", "IGDN"],
+    "isometry.group": ["StackedAutoencoders"],
+    "isometry.losses": ["WeightedSquaredError"],
     "marginals": ["FlowMarginal", "StandardNormal", "VampPrior"],
     "methods": ["METHODS", "make_method"],
     "noise": ["echo_noise", "exact_clip"],
@@ -31,7 +35,7 @@ _HOMES = {
     "schedules": ["BetaWarmup"],
     "theory.blahut_arimoto": ["blahut_arimoto"],
 }
-_ROOMS = ("ais", "theory")  # imported when they are asked for
+_ROOMS = ("ais", "isometry", "theory")  # imported when they are asked for
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)

@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from echo_tf import structural_similarity
 from echo_tf.guards import at_least_float32
 from echo_tf.heads import NOT_NEGATIVE, activation_of
 
@@ -164,6 +165,29 @@ class SquaredError(Distortion):
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
+class StructuralDissimilarity(Distortion):
+    """1 - SSIM of images in [0, 1]: no likelihood. `structural_similarity` says which windows and constants.
+
+    Reference: isometric VAE paper, section 4.2, which trains on it.
+
+    Raises:
+        ValueError: for images that are smaller than a window of 11 x 11.
+    """
+
+    unit = "dissimilarity"
+    is_likelihood = False
+    limits = (0.0, 1.0)
+
+    def check_shapes(self, x_shape, output_shape):
+        super().check_shapes(x_shape, output_shape)
+        structural_similarity.check_size(x_shape)
+
+    def call(self, x, output):
+        self.check_shapes(x.shape, output.shape)
+        return structural_similarity.dissimilarity(*(ops.cast(value, self.compute_dtype) for value in (x, output)))
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
 class CallableDistortion(Distortion):
     """A distortion made of a function, (x, output) -> (B,).
 
@@ -201,7 +225,7 @@ class CallableDistortion(Distortion):
         return cls(**{**config, "function": keras.saving.deserialize_keras_object(config["function"])})
 
 
-DISTORTIONS = {"bernoulli": Bernoulli, "gaussian": Gaussian, "squared_error": SquaredError}
+DISTORTIONS = {"bernoulli": Bernoulli, "gaussian": Gaussian, "squared_error": SquaredError, "ssim": StructuralDissimilarity}
 
 
 def distortion_of(value):

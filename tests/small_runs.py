@@ -6,7 +6,7 @@ from echo_tf.data import ImageData
 from echo_tf.kinds import autoencoder
 from echo_tf.runs.place import Tools
 from echo_tf.runs.runner import run as run_settings
-from models import kingma2014
+from models import kingma2014, nakagawa2021
 
 TINY = {"study": "tests", "dataset": "tiny", "method": "echo", "network": "kingma2014", "epochs": 2, "batch_size": 10}
 TINY |= {"latent_dim": 3, "width": 0.1, "learning_rate": 0.02}
@@ -20,7 +20,8 @@ def tiny_images():
 
 
 def tools(place, load=tiny_images, network=kingma2014):
-    return Tools(lambda name: network, lambda name: load(), place / "results", place / "work", verbose=0)
+    networks = {"nakagawa2021": nakagawa2021}  # the toy sources are no images
+    return Tools(lambda name: networks.get(name, network), lambda name: load(), place / "results", place / "work", verbose=0)
 
 
 def tiny(**settings):

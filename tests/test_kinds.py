@@ -10,7 +10,8 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, echo_analysis, likelihood
+from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, echo_analysis, isometry, likelihood
+from echo_tf.kinds import toy as toys
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
 from echo_tf.runs.runner import missing, run
@@ -25,8 +26,13 @@ SMALLEST = {
     "data_bounds": lambda: data_bounds.Settings(
         study="more", dataset="tiny", betas=(0.1, 1.0), train_images=20, num_images=3, points=4, components=2, steps=2
     ),
+    "toy": lambda: toys.Settings(study="tests", source="mix", loss="down", multipliers=(5, 100), epochs=2, **POINTS),
+    "isometry": lambda: isometry.Settings(study="more", model=SMALLEST["toy"]()),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
+
+
+POINTS = {"points": 300, "batch_size": 100, "width": 0.1}
 
 
 def curve(**more):
@@ -36,6 +42,16 @@ def curve(**more):
 
 UNITS = ("_nats", "_sse", "_seconds", "_bytes")
 COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share")
+COUNTS += (
+    "multiplier",
+    "latent",
+    "alive",
+    "variance",
+    "derivative",
+    "derivative_jvp",
+    "norm",
+    "_sd",
+)  # the last: of a distortion
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +107,7 @@ from echo_tf.runs.settings import Settings as Core
 class Settings(Core):
     """steps: how far. width: of a step."""
     folders: ClassVar = ("width",)
-    kind: str = "toy"
+    kind: str = "walk"
     steps: int = pydantic.Field(ge=1)
     width: float = 1.0
     after: bool = False
@@ -123,14 +139,14 @@ def perform(settings, place):
 def rows(record):
     return [{"distance_nats": record["distance"]}]
 '''
-STUDY = {"study": "walks", "description": "d", "kind": "toy", "base": {"steps": 9}, "presets": {"tiny": {}}}
+STUDY = {"study": "walks", "description": "d", "kind": "walk", "base": {"steps": 9}, "presets": {"tiny": {}}}
 STUDY |= {"axes": {"width": [0.5, 2.0], "seed": [0, 1]}, "variants": {"": {}, "on": {"after": True, "width": 2.0, "seed": 0}}}
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     (tmp_path / "kinds").mkdir()
-    (tmp_path / "kinds/toy.py").write_text(TOY)
+    (tmp_path / "kinds/walk.py").write_text(TOY)
     monkeypatch.setattr(echo_tf.kinds, "__path__", [*echo_tf.kinds.__path__, str(tmp_path / "kinds")])
 
 
@@ -154,7 +170,7 @@ def test_a_kind_is_one_file_found_by_its_name(toy, tmp_path, capsys):
 
 
 def test_a_toy_that_is_stopped_anywhere_ends_where_it_would_have(toy, tmp_path):
-    settings = kind_of.kind_of("toy").Settings(study="walks", steps=30, seed=3)
+    settings = kind_of.kind_of("walk").Settings(study="walks", steps=30, seed=3)
     whole, _ = run(settings, tools(tmp_path / "whole"))
 
     class Stopping(Place):

@@ -11,6 +11,7 @@ from echo_tf.distortions import Gaussian
 from echo_tf.errors import InputError
 from echo_tf.evaluation import evaluate, unit_of
 from echo_tf.guards import forget_compiled
+from echo_tf.isometry.decomposed import DecomposedAutoencoder
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
 from echo_tf.runs import records
@@ -82,6 +83,9 @@ def build(settings, network, image_shape):
             latent_dim=settings.latent_dim,
             **settings.method_settings,
         )
+        if settings.objective == "decomposed":
+            parts = (model.encoder, model.channel, model.decoder, model.marginal, model.measure_of_distortion)
+            model = DecomposedAutoencoder(*parts, model.beta, model.penalties)
     except ValueError as error:  # a size that the network cannot take, a flow on another backend
         raise InputError(f"{settings.network} cannot be built for {settings.method} on {settings.dataset}: {error}") from error
     model.build((None, *image_shape))

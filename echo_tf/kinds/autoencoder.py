@@ -84,6 +84,8 @@ class _Model(Core):
 
     network: an architecture of `models/`. network_settings: what its builders take besides. width: factor on its size.
     variance: of the distortion "gaussian"; None: one for all pixels is learned.
+    objective: "decomposed" trains on the distortion of the code's mean and that of the noise apart
+        (`echo_tf.DecomposedAutoencoder`); of a distortion that is no likelihood.
     decoder_input: what the decoder does to the code first: nothing ("code"), "times_16", or "batch_normalized" without an
         affine part; the last two are rivals of `standardize`, for the ablation of it.
     """
@@ -92,7 +94,8 @@ class _Model(Core):
     network_settings: dict[str, int | float | str | bool] = {}
     width: float = pydantic.Field(default=1.0, gt=0, le=100)
     latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST)
-    distortion: Literal["bernoulli", "gaussian", "squared_error"] = "bernoulli"
+    distortion: Literal["bernoulli", "gaussian", "squared_error", "ssim"] = "bernoulli"
+    objective: Literal["plain", "decomposed"] = "plain"
     variance: float | None = pydantic.Field(default=None, gt=0, le=1e15)
     decoder_input: Literal["code", "times_16", "batch_normalized"] = "code"
 
@@ -166,6 +169,8 @@ class Settings(_Training, _Model, _Parts):
             found["checkpoint_steps"] = "a training by epochs"
         if values.get("distortion") != "gaussian":
             found["variance"] = "a distortion other than gaussian"
+        if values.get("distortion", "bernoulli") in ("bernoulli", "gaussian"):
+            found["objective"] = "a distortion that is a likelihood"
         return found
 
     @classmethod

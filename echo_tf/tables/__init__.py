@@ -14,7 +14,14 @@ from echo_tf.runs.kind_of import forms
 from echo_tf.runs.records import Result, study_names
 from echo_tf.runs.studies import Published, Study
 
-SHARED = ("published", "documents", "style", "panels", "annealed_curves")  # modules beside the forms that are none
+SHARED = (
+    "published",
+    "documents",
+    "style",
+    "panels",
+    "annealed_curves",
+    "isometric_toys",
+)  # modules beside the forms that are none
 
 
 class Material(NamedTuple):

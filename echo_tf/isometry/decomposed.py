@@ -1,0 +1,38 @@
+"""The autoencoder whose distortion is split in two: what the code's mean loses, and what the noise adds."""
+
+import keras
+from keras import ops
+
+from echo_tf.autoencoder import RateDistortionAutoencoder
+from echo_tf.guards import num_replicas
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
+class DecomposedAutoencoder(RateDistortionAutoencoder):
+    """`RateDistortionAutoencoder` trained on D(x, xbar) + D(xbar, xhat) + beta * rate, xbar the decoding of the code's mean.
+
+    Reference: isometric VAE paper, section 4.2 and appendix D.2: transform loss plus coding loss. "distortion" and the other
+    metrics that `fit` and `evaluate` report are those of D(x, xhat), as in any other model; "loss" is the decomposed one.
+
+    Args: as of `RateDistortionAutoencoder`. A likelihood is refused: D(xbar, xbar) would have to be 0.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.measure_of_distortion.is_likelihood:
+            name = type(self.measure_of_distortion).__name__
+            raise ValueError(f"the decomposed loss needs a distortion that is 0 between equals, got the likelihood {name}.")
+
+    def call(self, x, training=False):
+        terms = super().call(x, training=training)
+        if training:
+            measure = self.measure_of_distortion
+            mean = self.decoder(self.channel.mean(self.encoder(x, training=training)), training=training)
+            terms["decomposed"] = measure(x, mean) + measure(measure.reconstruct(mean), terms["reconstruction"])
+        return terms
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        if "decomposed" not in y_pred:
+            return loss
+        return loss + ops.mean(y_pred["decomposed"] - y_pred["distortion"]) / num_replicas()

@@ -1,0 +1,172 @@
+"""The analysis of trained VAEs, against the exact optimum of linear VAEs and closed forms."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from echo_tf import Bernoulli, GaussianSample, RateDistortionAutoencoder, VampPrior, WeightedSquaredError, isometry
+from echo_tf.isometry import theory
+from echo_tf.isometry.sources import VARIANCES
+from tests.small_models import autoencoder, bars, decoder, encoder
+
+COLUMNS = ["latent", "kl_nats", "inverse_variance", "derivative", "derivative_jvp", "norm", "norm_plus_variance", "alive"]
+BETA = 0.05
+
+
+def linear(optima, basis, distortion="squared_error", beta=BETA):
+    """The linear VAE with these gains along the rows of a basis, as a Keras model."""
+    a, b, s2 = (np.array(values, np.float32) for values in zip(*(one[:3] for one in optima)))
+    x, z = keras.Input((basis.shape[1],)), keras.Input((len(a),))
+    loc, log_scale = keras.layers.Dense(len(a)), keras.layers.Dense(len(a), kernel_initializer="zeros")
+    encoder = keras.Model(x, [loc(x), log_scale(x)])
+    loc.set_weights([(basis.T * a).astype(np.float32), np.zeros(len(a))])
+    log_scale.set_weights([log_scale.get_weights()[0], 0.5 * np.log(s2)])
+    output = keras.layers.Dense(basis.shape[1])
+    decoder = keras.Model(z, output(z))
+    output.set_weights([(b[:, None] * basis).astype(np.float32), np.zeros(basis.shape[1])])
+    return RateDistortionAutoencoder(encoder, GaussianSample(seed=0), decoder, distortion=distortion, beta=beta)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return isometry.source_of("norm", seed=4)
+
+
+@pytest.fixture(scope="module")
+def points(source):
+    return source.embed(source.sample(20_000)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def optimum(source):
+    return linear([theory.linear_optimum(v, BETA) for v in VARIANCES], source.basis)
+
+
+def test_the_analysis_of_an_exact_optimum_finds_its_closed_form(optimum, points, source):
+    found = isometry.examine(optimum, points, log_prob=source.log_prob)
+    table, exact = found.table, [theory.linear_optimum(v, BETA) for v in VARIANCES][::-1]
+    assert list(table["latent"]) == [2, 1, 0] and table["alive"].all() and set(COLUMNS) <= set(table)
+    np.testing.assert_allclose(table["norm"], [one.norm for one in exact], rtol=2e-3)
+    np.testing.assert_allclose(table["norm_plus_variance"], 1, atol=2e-3)
+    np.testing.assert_allclose(table["derivative_jvp"], [one.decoder_gain**2 for one in exact], rtol=1e-5)
+    np.testing.assert_allclose(table["derivative"], table["derivative_jvp"], rtol=2e-3)
+    np.testing.assert_allclose(table["inverse_variance"], [1 / one.noise_variance for one in exact], rtol=1e-5)
+    np.testing.assert_allclose(table["kl_nats"], [one.rate_nats for one in exact], atol=0.02)
+    curves = theory.normal_curves(BETA).iloc[0]
+    assert found.losses["coding_loss"] == pytest.approx(curves["coding_loss"], rel=0.01)
+    assert found.losses["transform_loss"] == pytest.approx(curves["transform_loss"], rel=0.03)
+    assert found.losses["distortion"] == pytest.approx(1.5 * BETA, rel=0.01)  # water-filling: 3 beta / 2
+    assert found.losses["theoretical_coding_loss"] == pytest.approx(1.5 * BETA)
+    assert found.losses["mean_abs_cosine"] < 1e-5  # columns along orthogonal directions
+
+
+def test_at_the_optimum_on_normal_data_the_estimates_are_the_density(points, source):
+    model = linear([theory.linear_optimum(v, 0.01) for v in VARIANCES], source.basis, beta=0.01)
+    found = isometry.examine(model, points, log_prob=source.log_prob)
+    correlations = found.correlations()
+    assert min(correlations[name] for name in ("prior", "bound", "posterior", "objective")) > 0.98
+    assert all(slope == pytest.approx(1, abs=0.08) for slope in found.slopes(0.01).values())
+    ratio = np.exp(found.estimates["bound"] - found.estimates["posterior"])
+    assert np.exp(np.log(ratio).mean()) == pytest.approx((2 * np.pi) ** 1.5, rel=0.05)  # 15.75
+
+
+def test_a_dimension_that_collapsed_is_dead_and_obeys_the_sharper_law(points, source):
+    optima = [theory.linear_optimum(v, 0.5) for v in VARIANCES]  # beta / 2 > 1/6: the first one is 0
+    table = isometry.analyse(linear(optima, source.basis, beta=0.5), points[:2000])
+    assert list(table["alive"]) == [True, True, False]
+    dead = table.iloc[2]
+    assert dead["latent"] == 0 and dead["norm"] == pytest.approx(0, abs=1e-6) and dead["kl_nats"] < 0.01
+    np.testing.assert_allclose(table["norm_plus_variance"], 1, atol=5e-3)
+
+
+def test_any_linear_decoder_with_the_best_scales_has_norm_1_minus_variance():
+    rng, d = np.random.default_rng(1), 0.2
+    columns = rng.normal(size=(4, 9)).astype(np.float32)
+    optima = [(0.3, 1.0, d / (d + float(row @ row))) for row in columns]
+    model = linear(optima, np.linalg.qr(columns.T)[0].T, beta=2 * d)
+    model.decoder.layers[-1].set_weights([columns, np.zeros(9)])
+    table = isometry.analyse(model, rng.normal(size=(50, 9)).astype(np.float32)).sort_values("latent")
+    np.testing.assert_allclose(table["norm"], 1 - np.array([s2 for *_, s2 in optima]), rtol=1e-2)
+    exact = 2 / (2 * d) * np.array([s2 for *_, s2 in optima]) * table["derivative_jvp"]
+    np.testing.assert_allclose(exact, 1 - np.array([s2 for *_, s2 in optima]), rtol=1e-5)
+
+
+def test_statistics_do_not_depend_on_the_scale_of_the_distortion(points, source):
+    whole = isometry.analyse(linear([theory.linear_optimum(v, BETA) for v in VARIANCES], source.basis), points[:500])
+    mean = WeightedSquaredError(reduction="mean")
+    part = linear([theory.linear_optimum(v, BETA) for v in VARIANCES], source.basis, mean, BETA / 16)
+    np.testing.assert_allclose(isometry.analyse(part, points[:500])["norm"], whole["norm"], rtol=5e-3)
+
+
+def vae(**settings):
+    return autoencoder(GaussianSample(seed=0), **settings)
+
+
+def with_probabilities():
+    measure = Bernoulli(from_logits=False)
+    return RateDistortionAutoencoder(encoder("linear", "linear"), GaussianSample(), decoder("sigmoid"), distortion=measure)
+
+
+@pytest.mark.parametrize("make", [vae, lambda: vae(distortion="gaussian"), with_probabilities])
+def test_finite_differences_agree_with_exact_derivatives_for_images(make):
+    x = bars(40)
+    model = make()
+    table = isometry.analyse(model, x)
+    np.testing.assert_allclose(table["derivative"], table["derivative_jvp"], rtol=0.05, atol=2e-4)
+    assert (table["derivative_jvp"] >= 0).all()
+    pd.testing.assert_frame_equal(table, isometry.analyse(model, x))
+
+
+def test_echo_has_a_counterpart_with_scales_relative_to_its_codes():
+    x = bars(60)
+    model = autoencoder()
+    found = isometry.examine_echo(model, x)
+    table = found.table
+    assert set(COLUMNS) <= set(table) and np.isfinite(table.drop(columns="alive").to_numpy(float)).all()
+    rate = -np.log(1 / np.sqrt(table["inverse_variance"]))
+    assert (table["kl_nats"] <= rate + 1e-6).all()  # Jensen: E log s^-2 is at most log E s^-2
+    assert table["kl_nats"].sum() == pytest.approx(float(model.rate(x).mean()), rel=1e-4)
+    measured = np.mean([model.distortion(x).mean() for _ in range(10)])
+    assert found.losses["distortion"] == pytest.approx(measured, rel=0.02)  # with Echo's own noise
+
+
+def test_models_that_the_analysis_is_not_of_are_refused_in_one_line(points, optimum):
+    x = bars(20)
+    refused = {
+        "analyse_echo has the counterpart": lambda: isometry.analyse(autoencoder(), x),
+        "additive Echo channel, got GaussianSample": lambda: isometry.analyse_echo(optimum, points),
+        "marginal StandardNormal, got VampPrior": lambda: isometry.analyse(vae(marginal=VampPrior(5)), x),
+        r"beta \(1 / lambda\) must be a positive": lambda: isometry.analyse(optimum, points, beta=0),
+        "got -1": lambda: isometry.analyse(optimum, points, beta=-1),
+        "2 or more, got 1": lambda: isometry.analyse(optimum, points[:1]),
+        "needs a RateDistortionAutoencoder, got Sequential": lambda: isometry.analyse(keras.Sequential([]), points, beta=1),
+        "give log_prob": lambda: isometry.examine(optimum, points[:50]).correlations(),
+        "between 0 and 1": lambda: isometry.analyse(vae(), 2 * x),
+    }
+    for message, attempt in refused.items():
+        with pytest.raises(ValueError, match=message) as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+
+
+def test_an_analysis_is_one_picture(optimum, points):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    table = isometry.analyse(optimum, points[:200])
+    axes, second = isometry.plot(table)
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), table["inverse_variance"])
+    assert second.get_ylabel().startswith("(2/β)")
+
+
+def test_traversals_move_one_dimension_and_leave_the_mean_in_their_middle():
+    model = vae()
+    x = bars(10)
+    images = isometry.traversals(model, x, [1, 0], widest=2.0, steps=5)
+    assert images.dtype == np.uint8 and images.shape[:2] == (2, 5)
+    np.testing.assert_array_equal(images[0, 2], images[1, 2])
+    z = np.zeros((1, model.encode(x)[0].shape[1]), np.float32)
+    z[0, 1] = -2
+    expected = np.asarray(model.measure_of_distortion.reconstruct(model.decoder(z)))[0]
+    np.testing.assert_array_equal(images[0, 0], np.round(255 * expected).astype(np.uint8))
