@@ -43,7 +43,7 @@ class Discriminator(keras.layers.Layer):
                 self.parameters.append(self.add_weight(shape_of, initial, name=f"{name}_{i}", **kind))
                 moments = [self.add_weight(shape_of, "zeros", name=f"{name}_{i}_{which}", **kind) for which in ("m", "v")]
                 self.moments.append(moments)
-        self.steps = self.add_weight((), "zeros", dtype="int64", name="steps", **kind)
+        self.steps = self.add_weight((), "zeros", dtype="int32", name="steps", **kind)
 
     def call(self, code):
         return self.layers_of(code)[-1]

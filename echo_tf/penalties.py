@@ -78,10 +78,11 @@ class TotalCorrelation(keras.layers.Layer):
         weight: gamma; the papers' are 20, 50, 100 here, and 6 to 40 in FactorVAE.
         units: hidden layers of the discriminator.
         learning_rate, beta_1, beta_2: of its Adam (FactorVAE, appendix A; the released Echo code has beta_2 = 0.999).
-        permuted: where the dimensions of a permuted code come from. "other_batches": from distinct ones of the last `memory`
-            codes of earlier batches, an exact draw from the product of the marginals. "same_batch": from a permutation of the
-            batch for each dimension, as in the released code, where two often come from one example.
-        memory: codes kept for "other_batches".
+        permuted: how the dimensions of permuted codes are drawn from the batch. "distinct": each from another example, an
+            exact draw from the product of the marginals; FactorVAE takes a second batch for that, which costs a pass
+            through the encoder and does not change the expectation of the discriminator's loss. "independent": by a
+            permutation for each dimension, as in the released code, where two often come from one example (in half of
+            the codes, for 10 dimensions in batches of 64).
         seed: an integer or None.
 
     Call arguments:
@@ -91,7 +92,8 @@ class TotalCorrelation(keras.layers.Layer):
     Returns (of a call): a scalar, in nats if the loss is.
 
     Raises:
-        ValueError: for a weight below 0, another `permuted`, a memory with fewer codes than dimensions, or a batch of one.
+        ValueError: for a weight below 0, another `permuted`, or a batch too small to permute: of one, or for "distinct" of
+            fewer examples than codes have dimensions.
     """
 
     reports = "total_correlation"  # what a model calls value / weight
@@ -103,8 +105,7 @@ class TotalCorrelation(keras.layers.Layer):
         learning_rate=1e-4,
         beta_1=0.5,
         beta_2=0.9,
-        permuted="other_batches",
-        memory=256,
+        permuted="distinct",
         seed=None,
         dtype=None,
         **kwargs,
@@ -114,26 +115,17 @@ class TotalCorrelation(keras.layers.Layer):
             raise ValueError(f"weight (gamma) must be 0 or more, got {weight!r}.")
         if permuted not in PERMUTED:
             raise ValueError(f"permuted must be one of {', '.join(PERMUTED)}, got {permuted!r}.")
-        if not memory >= 1:
-            raise ValueError(f"memory must be 1 or more, got {memory!r}.")
-        self.weight, self.permuted, self.memory, self.seed = weight, permuted, memory, seed
+        self.weight, self.permuted, self.seed = weight, permuted, seed
         self.discriminator = Discriminator(units, learning_rate, beta_1, beta_2, seed, dtype=self.dtype_policy)
         self._seeds = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
         if len(input_shape) != 2:
             raise ValueError(f"TotalCorrelation takes codes (B, d), got the shape {tuple(input_shape)}.")
-        latents = input_shape[-1]
-        if self.permuted == "other_batches":
-            if self.memory < latents:
-                raise ValueError(f"memory must hold as many codes as they have dimensions, {latents}, got {self.memory}.")
-            kind = {"trainable": False, "aggregation": "only_first_replica"}
-            self.kept = self.add_weight((self.memory, latents), "zeros", name="kept", **kind)
         self.discriminator.build(input_shape)
 
     def call(self, code, training=False):
         code = ops.cast(code, self.compute_dtype)
-        require(ops.shape(code)[0] > 1, "a batch of 1 cannot be permuted: the total correlation needs batches of 2 or more.")
         layers = self.discriminator.layers_of(code)
         if training:
             codes = ops.stop_gradient(code)
@@ -148,24 +140,21 @@ class TotalCorrelation(keras.layers.Layer):
         return self.discriminator.count_params()
 
     def _permutation(self, codes):
-        """As many codes (B, d) whose dimensions come from different examples; keeps the batch for the next."""
+        """As many codes (B, d) whose dimensions come from different examples of the batch."""
         number, latents = ops.shape(codes)[0], codes.shape[1]
-        if self.permuted == "same_batch":
+        least = max(2, latents if self.permuted == "distinct" else 2)
+        require(number >= least, f"a batch that is permuted needs {least} examples or more for codes of {latents} dimensions.")
+        if self.permuted == "independent":
             order = ops.argsort(keras.random.uniform((number, latents), seed=self._seeds), axis=0)
             return ops.take_along_axis(codes, order, axis=0)
-        tiled = ops.take(codes, ops.arange(self.memory) % number, axis=0)
-        first = self.discriminator.steps == 0
-        source = ops.where(first, tiled, ops.convert_to_tensor(self.kept))
-        order, shifts = (ops.argsort(keras.random.uniform((self.memory,), seed=self._seeds)) for _ in range(2))
-        rows = ops.take(order, (ops.arange(number)[:, None] + shifts[None, :latents]) % self.memory)
-        newest = ops.reshape(ops.concatenate([codes, source])[: self.memory], (self.memory, latents))
-        self.kept.assign(newest)
-        return ops.take_along_axis(source, rows, axis=0)
+        order, shifts = (ops.argsort(keras.random.uniform((number,), seed=self._seeds)) for _ in range(2))
+        rows = ops.take(order, (ops.arange(number)[:, None] + shifts[None, :latents]) % number)
+        return ops.take_along_axis(codes, rows, axis=0)
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("weight", "permuted", "memory", "seed")}
+        own = {name: getattr(self, name) for name in ("weight", "permuted", "seed")}
         of_discriminator = {name: getattr(self.discriminator, name) for name in ("units", "learning_rate", "beta_1", "beta_2")}
         return {**super().get_config(), **own, **of_discriminator}
 
 
-PERMUTED = ("other_batches", "same_batch")
+PERMUTED = ("distinct", "independent")
