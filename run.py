@@ -297,7 +297,7 @@ def command_bench(options):
     import_keras()
     from echo_tf import bench
 
-    return bench.main(network_of("alemi2018"), options.only)
+    return bench.main(network_of("alemi2018"), options.only, {"disentangle": network_of("locatello2019")})
 
 
 def parse(arguments):

@@ -29,13 +29,13 @@ _HOMES = {
     "methods": ["METHODS", "make_method"],
     "noise": ["echo_noise", "exact_clip"],
     "optimizers": ["FusedAdam"],
-    "penalties": ["MaximumMeanDiscrepancy"],
+    "penalties": ["MaximumMeanDiscrepancy", "TotalCorrelation"],
     "point_convolutions": ["ConvFromPoint", "ConvToPoint"],
     "pools": ["adapt"],
     "schedules": ["BetaWarmup"],
     "theory.blahut_arimoto": ["blahut_arimoto"],
 }
-_ROOMS = ("ais", "isometry", "theory")  # imported when they are asked for
+_ROOMS = ("ais", "disentangle", "isometry", "theory")  # imported when they are asked for
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)

@@ -43,7 +43,7 @@ class RateDistortionAutoencoder(keras.Model):
             (x, output) -> (B,).
         beta: weight of the rate. `model.beta` is a variable, which may be changed in training:
             `model.beta = 0.5`, or `BetaWarmup`.
-        penalties: layers, code -> scalar, added to the loss.
+        penalties: layers, code -> scalar, added to the loss. One with a name `reports` has value / weight reported under it.
 
     Call arguments:
         x: examples (B, ...).
@@ -82,6 +82,8 @@ class RateDistortionAutoencoder(keras.Model):
         self._beta = self.add_weight((), initial, trainable=False, name="beta", aggregation="only_first_replica")
         names = ["rate", "distortion"] + ["neg_elbo"] * self.measure_of_distortion.is_likelihood
         self._trackers = [keras.metrics.Mean(name=name) for name in names]
+        self._reporting = [penalty for penalty in self.penalties if hasattr(penalty, "reports") and penalty.weight]
+        self._reports = [keras.metrics.Mean(name=penalty.reports) for penalty in self._reporting]
         input_shape = getattr(encoder, "input_shape", None) if outputs_of(encoder) else None
         if isinstance(input_shape, tuple):
             self.build(input_shape)
@@ -144,7 +146,11 @@ class RateDistortionAutoencoder(keras.Model):
         for tracker, value in zip(self._trackers, (rate, distortion, rate + distortion)):
             tracker.update_state(value)
         loss = ops.mean(distortion + ops.cast(self._beta, rate.dtype) * rate)
-        loss = loss + sum(penalty(y_pred["code"]) for penalty in self.penalties)
+        for penalty in self.penalties:
+            value = penalty(y_pred["code"], **({"training": training} if _takes_training(penalty) else {}))
+            loss = loss + value
+            if penalty in self._reporting:
+                self._reports[self._reporting.index(penalty)].update_state(value / penalty.weight)
         return loss / num_replicas()  # gradients of replicas are added up
 
     def compile(self, optimizer="adam", jit_compile=None, loss=None, **kwargs):
@@ -319,6 +325,10 @@ class RateDistortionAutoencoder(keras.Model):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         config["penalties"] = [keras.saving.deserialize_keras_object(p) for p in config["penalties"]]
         return cls(**config)
+
+
+def _takes_training(layer):
+    return "training" in inspect.signature(layer.call).parameters
 
 
 def _check_parts(encoder, channel, decoder, marginal, beta):

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from echo_tf.bench_annealing import bench_ais  # noqa: F401 (a part, found by its name)
+from echo_tf.bench_disentangle import bench_disentangle  # noqa: F401
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
 from echo_tf.runs import records, surroundings
@@ -31,8 +32,13 @@ LARGE_CODE = 65536
 RING_SIZES = (2048, 4096, 8192, 16384)
 
 
-def main(network, only=()):
-    """Prints the figures of the parts `only` (all if empty) and returns the exit status."""
+def main(network, only=(), others=()):
+    """Prints the figures of the parts `only` (all if empty) and returns the exit status.
+
+    Args:
+        network: the module of the architecture that most parts are of.
+        others: {part: module} of those that are of another.
+    """
     parts = {name.removeprefix("bench_"): part for name, part in globals().items() if name.startswith("bench_")}
     unknown = set(only) - set(parts)
     if unknown:
@@ -42,7 +48,7 @@ def main(network, only=()):
     print(f"machine: {found['hardware']['processor']}, {found['hardware']['cores']} cores; backend {found['backend']}")
     for name, part in parts.items():
         if not only or name in only:
-            for line in part(network):
+            for line in part(dict(others).get(name, network)):
                 print(f"{name:9} {line}", flush=True)
     return 0
 

@@ -79,7 +79,9 @@ METHODS = {
 }
 
 
-def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion="bernoulli", latent_dim=32, **settings):
+def make_method(
+    name, encoder_builder, decoder_builder, *, beta=1.0, distortion="bernoulli", latent_dim=32, penalties=(), **settings
+):
     """Composes the autoencoder of a method in `METHODS`.
 
     Args:
@@ -88,6 +90,7 @@ def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion=
         decoder_builder: (latent_dim) -> Keras model, z -> output.
         beta, distortion: as in `RateDistortionAutoencoder`.
         latent_dim: d, the size of the code.
+        penalties: layers, code -> scalar, beside that of the method.
         **settings: of the method's parts (`Method.settings`), such as num_terms=99 for Echo at batch size 100.
 
     Returns:
@@ -117,5 +120,5 @@ def make_method(name, encoder_builder, decoder_builder, *, beta=1.0, distortion=
         marginal=method.marginal.make(settings, 1) if method.marginal else None,
         distortion=distortion,
         beta=beta,
-        penalties=[method.penalty.make(settings, 2)] if method.penalty else (),
+        penalties=[*([method.penalty.make(settings, 2)] if method.penalty else ()), *penalties],
     )

@@ -36,10 +36,13 @@ def test_fidelity_bundles_its_switches_and_each_can_be_set_alone(word):
     switches = {}
     for method in METHODS:
         config = resolve(TABLE1, None, [f"fidelity={word}", f"method={method}", "dataset=fashion_mnist"])
-        bearing = {key: s for key, s in FIDELITY.items() if method in s.where.get("method", [method])}
+        bearing = {key: s for key, s in FIDELITY.items() if s.bears_on({**config.model_dump(), "method": method})}
+        assert all(method in FIDELITY[key].where.get("method", [method]) for key in bearing)
         assert config.switches == {key: getattr(s, word) for key, s in bearing.items()}
         switches |= config.switches
-    assert set(switches) == set(FIDELITY)
+    of_factors = ["gamma=20", "ground_truth=dependent"]
+    switches |= resolve(TABLE1, None, [f"fidelity={word}", *of_factors]).switches
+    assert set(switches) == set(FIDELITY) and {"blocks", "permuted", "discriminator_beta_2"} <= set(switches)
     config = resolve(TABLE1, None, [f"fidelity={word}"])
     alone = resolve(TABLE1, None, [f"fidelity={word}", "network_settings.output_kernel=5"])
     assert alone.switches == {**config.switches, "output_kernel": 5}

@@ -7,6 +7,7 @@ from functools import partial
 import keras
 import numpy as np
 
+from echo_tf.disentangle.selection import dependent, thinned
 from echo_tf.distortions import Gaussian
 from echo_tf.errors import InputError
 from echo_tf.evaluation import evaluate, unit_of
@@ -14,6 +15,7 @@ from echo_tf.guards import forget_compiled
 from echo_tf.isometry.decomposed import DecomposedAutoencoder
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
+from echo_tf.penalties import TotalCorrelation
 from echo_tf.runs import records
 from echo_tf.runs.fitting import fit
 from echo_tf.runs.tensorboard_log import TensorBoardLog
@@ -29,8 +31,7 @@ def perform(settings, place):
     """Trains, tests and saves the model of `autoencoder.Settings`. Returns what the record says of it."""
     network = place.network(settings.network)
     check_network(settings, network)
-    data = place.data(settings.dataset).padded(getattr(network, "MULTIPLE", 1))
-    padded = data.image_shape != place.data(settings.dataset).image_shape
+    data, said = examples(settings, place)
     number = _num_training_images(settings, data)
     model = build(settings, network, data.image_shape)
     _check_range(settings, data, model)
@@ -40,7 +41,11 @@ def perform(settings, place):
         model.marginal.start_from(data.floats("train", slice(number)))
     unit = unit_of(model)
     columns = {"learning_rate": "learning_rate", "rate": "rate_nats", "distortion": f"distortion_{unit}"}
-    columns |= {"neg_elbo": "neg_elbo_nats", "loss": "loss_nats" if unit == "nats" else "loss"}
+    columns |= {
+        "total_correlation": "total_correlation_nats",
+        "neg_elbo": "neg_elbo_nats",
+        "loss": "loss_nats" if unit == "nats" else "loss",
+    }
     trained = fit(
         model,
         lambda rows: (data.floats("train", rows),),
@@ -52,7 +57,7 @@ def perform(settings, place):
     )
     total, unit = settings.amount
     payload = {
-        "data": {"train_images_used": number, **({"padded_to": list(data.image_shape)} if padded else {})},
+        "data": {"train_images_used": number, **said},
         "parameters": model.count_params(),
         "history": trained.history,
         "train_seconds": round(sum(entry["seconds"] for entry in trained.history), 1),
@@ -63,6 +68,22 @@ def perform(settings, place):
     payload |= measure(settings, data, model, place)
     place.keep(model)
     return payload
+
+
+def examples(settings, place):
+    """The dataset of a training, and what its record says of it beside the whole dataset: which of the images by their
+    factors, padded as the network needs it."""
+    data, said = place.data(settings.dataset), {}
+    if settings.factor_strides:
+        data = thinned(data, settings.factor_strides)
+        said["factor_sizes"] = dict(zip(data.factor_names, data.factor_sizes))
+    if settings.ground_truth == "dependent":
+        of_all = len(data.splits["train"])
+        data, kept = dependent(data, settings.blocks, settings.remove_probability, settings.subset_seed)
+        number = len(data.splits["train"])
+        said |= {"kept_share": number / of_all, "factor_total_correlation_nats": kept.total_correlation}
+    padded = data.padded(getattr(place.network(settings.network), "MULTIPLE", 1))
+    return padded, said | ({"padded_to": list(padded.image_shape)} if padded is not data else {})
 
 
 def build(settings, network, image_shape):
@@ -81,6 +102,7 @@ def build(settings, network, image_shape):
             beta=settings.beta,
             distortion=settings.distortion if settings.variance is None else Gaussian(variance=settings.variance),
             latent_dim=settings.latent_dim,
+            penalties=_penalties(settings),
             **settings.method_settings,
         )
         if settings.objective == "decomposed":
@@ -89,10 +111,16 @@ def build(settings, network, image_shape):
     except ValueError as error:  # a size that the network cannot take, a flow on another backend
         raise InputError(f"{settings.network} cannot be built for {settings.method} on {settings.dataset}: {error}") from error
     model.build((None, *image_shape))
-    # epsilon 1e-7 is that of the released code (Keras's default, unlike the 1e-8 of Adam's paper)
-    model.compile(FusedAdam(settings.learning_rate, epsilon=1e-7))
+    model.compile(FusedAdam(settings.learning_rate, epsilon=settings.adam_epsilon))
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _penalties(settings):
+    if not settings.gamma:
+        return ()
+    given = {"units": settings.discriminator_units, "beta_2": settings.discriminator_beta_2, "permuted": settings.permuted}
+    return [TotalCorrelation(settings.gamma, **given)]
 
 
 def check_network(settings, network):
@@ -156,8 +184,7 @@ def tested(settings, place):
     Returns:
         (floats (n, ...), "test", or "train" where a dataset has no other: then at most 10,000 at random).
     """
-    network = place.network(settings.network)
-    return _tested(place.data(settings.dataset).padded(getattr(network, "MULTIPLE", 1)))
+    return _tested(examples(settings, place)[0])
 
 
 def _tested(data):

@@ -20,6 +20,14 @@ TABLES = ("summary",)
 FIGURES = ("rate_distortion", "samples")
 METRICS = ("rate_nats", "distortion_nats", "neg_elbo_nats")  # of a test with a likelihood
 
+
+class _AboveZero:
+    """All numbers above 0."""
+
+    def __contains__(self, value):
+        return isinstance(value, (int, float)) and value > 0
+
+
 _WITH_FLOW = tuple(name for name, method in METHODS.items() if "flow_steps" in method.settings)
 _WITH_VAMP = tuple(name for name, method in METHODS.items() if "vamp_start" in method.settings)
 FIDELITY = {
@@ -31,7 +39,12 @@ FIDELITY = {
     "vamp_density": Switch("mixture", "mean_of_logs", {"method": _WITH_VAMP}),
     "vamp_start": Switch("training_images", "mean_image", {"method": _WITH_VAMP}),
     "mmd_bandwidth": Switch(None, 0.01, {"method": ("iaf-mmd",)}),  # None: latents / sqrt 2
+    "blocks": Switch(8, 4, {"ground_truth": ("dependent",)}),
+    "permuted": Switch("distinct", "independent", {"gamma": _AboveZero()}),
+    "discriminator_beta_2": Switch(0.9, 0.999, {"gamma": _AboveZero()}),
 }
+OF_DEPENDENCE = ("blocks", "remove_probability", "subset_seed")
+OF_DISCRIMINATOR = ("permuted", "discriminator_units", "discriminator_beta_2")
 OF_ECHO = ("eval_noise", "pool_size")  # settings of Echo's test noise, beside those of its channel
 OF_METHODS = {*OF_ECHO, *(name for method in METHODS.values() for name in method.settings)} - {"seed"}
 GONE = {
@@ -48,6 +61,7 @@ class _Training(Core):
     train_images: the first so many training images alone; None: all.
     epochs or steps: one of the two. checkpoint_steps: steps from one checkpoint and entry of the history to the next.
     beta_warmup_epochs: beta rises linearly from 0 over so many epochs (0: it is constant).
+    adam_epsilon: Keras's default is that of the released code for images of 28 x 28, unlike the 1e-8 of Adam's paper.
     """
 
     dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -60,6 +74,7 @@ class _Training(Core):
     schedule: Literal["paper", "released", "constant"] = "paper"
     beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
     beta_warmup_epochs: int = pydantic.Field(default=0, ge=0, le=MOST)
+    adam_epsilon: pydantic.PositiveFloat = pydantic.Field(default=1e-7, allow_inf_nan=False)
 
     @pydantic.model_validator(mode="after")
     def _of_one_length(self):
@@ -77,6 +92,26 @@ class _Training(Core):
     @property
     def amount(self) -> tuple[int, str]:
         return (self.epochs, "epochs") if self.epochs else (self.steps, "steps")
+
+
+class _Factors(Core):
+    """Which of a dataset's images, by their factors of variation, and the penalty on dependent codes.
+
+    factor_strides: factor -> stride of its values: a thinner dataset, for trials.
+    ground_truth: "independent" factors, all combinations; or "dependent": without those that `dependent_subset` removes with
+        blocks, remove_probability and subset_seed.
+    gamma: weight of the `TotalCorrelation` penalty, 0: none. permuted, discriminator_units, discriminator_beta_2: of it.
+    """
+
+    factor_strides: dict[str, Annotated[int, pydantic.Field(ge=1, le=MOST)]] = {}
+    ground_truth: Literal["independent", "dependent"] = "independent"
+    blocks: int = pydantic.Field(default=8, ge=1, le=MOST)
+    remove_probability: float = pydantic.Field(default=0.15, ge=0, le=1)
+    subset_seed: int = pydantic.Field(default=42, ge=0, lt=2**32)
+    gamma: pydantic.NonNegativeFloat = pydantic.Field(default=0.0, allow_inf_nan=False)
+    permuted: Literal["distinct", "independent"] = "distinct"
+    discriminator_units: tuple[Annotated[int, pydantic.Field(ge=1, le=MOST)], ...] = (1000,) * 6
+    discriminator_beta_2: float = pydantic.Field(default=0.9, ge=0, lt=1)
 
 
 class _Model(Core):
@@ -121,7 +156,7 @@ class _Parts(Core):
     mmd_bandwidth: float | None = pydantic.Field(default=None, ge=1e-15, le=1e15)  # its square must be a float32
 
 
-class Settings(_Training, _Model, _Parts):
+class Settings(_Training, _Factors, _Model, _Parts):
     """The settings of one training; see `configs/` for where each value comes from.
 
     method: a name of `echo_tf.METHODS`.
@@ -131,7 +166,6 @@ class Settings(_Training, _Model, _Parts):
     """
 
     folders: ClassVar = ("dataset", "method")
-    named_by: ClassVar = ("beta",)
 
     method: str
     fidelity: Literal["paper", "released"] = "paper"
@@ -171,6 +205,10 @@ class Settings(_Training, _Model, _Parts):
             found["variance"] = "a distortion other than gaussian"
         if values.get("distortion", "bernoulli") in ("bernoulli", "gaussian"):
             found["objective"] = "a distortion that is a likelihood"
+        if values.get("ground_truth", "independent") == "independent":
+            found |= dict.fromkeys(OF_DEPENDENCE, "independent ground truth")
+        if not values.get("gamma"):
+            found |= dict.fromkeys(OF_DISCRIMINATOR, "gamma 0")
         return found
 
     @classmethod
@@ -183,6 +221,15 @@ class Settings(_Training, _Model, _Parts):
         if images not in (None, 60_000) and values.get("dataset") == "fashion_mnist":
             values["train_images"] = images
         return values
+
+    @property
+    def run_name(self) -> str:
+        if self.name:
+            return self.name
+        truth = "dependent" if self.ground_truth == "dependent" else None
+        gamma = f"gamma{self.gamma:g}" if self.gamma else None
+        parts = [self.variant, truth, f"beta{self.beta:g}", gamma, f"seed{self.seed}", self.preset]
+        return "_".join(filter(None, parts))
 
     @property
     def switches(self) -> dict:

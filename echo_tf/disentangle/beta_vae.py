@@ -1,0 +1,59 @@
+"""The beta-VAE score: whether a linear classifier tells which factor two groups of images share."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from echo_tf.disentangle.sampling import Sampler, Settings, check_number
+
+
+class BetaVAEScore(NamedTuple):
+    """What `beta_vae_score` gives.
+
+    score: the accuracy on new pairs of groups, in [0, 1].
+    train_score: on those that the classifier was fitted to.
+    settings: see `Settings`.
+    """
+
+    score: float
+    train_score: float
+    settings: Settings
+
+
+def beta_vae_score(represent, dataset, seed=0, batch_size=64, num_train=10_000, num_eval=5_000) -> BetaVAEScore:
+    """The beta-VAE score of a representation.
+
+    Pairs of images share the value of one factor; from the mean absolute difference of the codes of `batch_size` such pairs, a
+    logistic regression is to say which. Codes are divided by their largest standard deviation, for the regression's
+    penalty would make of the scale of a code, which is arbitrary, a property of it.
+
+    Source: Higgins et al., "beta-VAE", ICLR 2017; sizes and classifier as in Locatello et al., ICML 2019.
+
+    Args: as `factor_vae_score`.
+
+    Raises:
+        ValueError: for sizes too small, and as `Sampler`.
+    """
+    check_number("batch_size", batch_size, 1, "pairs of images")
+    check_number("num_train", num_train, 2 * len(np.asarray(getattr(dataset, "factor_sizes", ()))), "two a factor")
+    check_number("num_eval", num_eval, 1, "groups")
+    sampler = Sampler(represent, dataset, seed)
+    settings = sampler.settings(batch_size=batch_size, num_train=num_train, num_eval=num_eval)
+    features, labels = zip(*(_differences(sampler, number, batch_size) for number in (num_train, num_eval)))
+    scale = features[0].max() or 1.0
+    if len(np.unique(labels[0])) == 1:
+        return BetaVAEScore(float((labels[1] == labels[0][0]).mean()), 1.0, settings)
+    classifier = LogisticRegression(max_iter=1000).fit(features[0] / scale, labels[0])
+    scores = [float(classifier.score(x / scale, y)) for x, y in zip(features, labels)]
+    return BetaVAEScore(scores[1], scores[0], settings)
+
+
+def _differences(sampler, number, batch_size):
+    """Mean absolute differences (n, d) of the codes of pairs that share a factor, and that factor (n,)."""
+    shared = sampler.rng.choice(sampler.varying, number)
+    factors = sampler.factors((number, 2 * batch_size))
+    rows = np.arange(number)
+    factors[rows, :batch_size, shared] = factors[rows, batch_size:, shared]
+    found = [np.abs(c[:, :batch_size] - c[:, batch_size:]).mean(axis=1) for c in sampler.codes_of_groups(factors)]
+    return np.concatenate(found), shared
