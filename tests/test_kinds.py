@@ -10,7 +10,7 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, echo_analysis, likelihood
+from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, disentangle, echo_analysis, likelihood
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
 from echo_tf.runs.runner import missing, run
@@ -25,6 +25,14 @@ SMALLEST = {
     "data_bounds": lambda: data_bounds.Settings(
         study="more", dataset="tiny", betas=(0.1, 1.0), train_images=20, num_images=3, points=4, components=2, steps=2
     ),
+    "disentangle": lambda: disentangle.Settings(
+        study="more",
+        group_size=4,
+        num_train=60,
+        num_eval=20,
+        num_points=40,
+        model=tiny(beta=0.5, gamma=2, discriminator_units=(5,)),
+    ),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
 
@@ -35,7 +43,7 @@ def curve(**more):
 
 
 UNITS = ("_nats", "_sse", "_seconds", "_bytes")
-COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share")
+COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share", "_score")
 
 
 @pytest.fixture(autouse=True)
