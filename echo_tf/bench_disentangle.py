@@ -24,8 +24,8 @@ from models import locatello2019
 sizes = (3, 6, 40, 32, 32)
 bits = np.random.default_rng(0).integers(0, 256, (np.prod(sizes), 512), dtype=np.uint8)
 names = ("shape", "scale", "orientation", "x", "y")
-data = Dataset("noise", "v", "s", {"train": PackedImages(bits, (64, 64, 1))}, 1, factors={"train": grid(sizes)}, factor_names=names,
-    factor_sizes=sizes)
+images, factors = {"train": PackedImages(bits, (64, 64, 1))}, {"train": grid(sizes)}
+data = Dataset("noise", "v", "s", images, 1, factors=factors, factor_names=names, factor_sizes=sizes)
 with tempfile.TemporaryDirectory() as folder:
     tools = Tools(lambda name: locatello2019, lambda name: data, folder + "/results", folder + "/work", verbose=0)
     run(Settings(study="bench", dataset="noise", method="vae", network="locatello2019", latent_dim=10, batch_size=64, steps=100,
@@ -55,8 +55,7 @@ def bench_disentangle(network):
     pairs = zip(*(seconds[name] for name in ("keras with gamma", "keras", "products")))
     added = statistics.median((with_gamma - without) / products for with_gamma, without, products in pairs)
     yield f"what the discriminator adds / its own matrix products and Adam: {added:.2f} (aim 1 or less)"
-    for line in _scores(network):
-        yield line
+    yield from _scores(network)
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, cwd=ROOT)
     yield f"memory of a training with gamma on 737,280 images: {int(done.stdout.split()[-1]) / 1e6:.2f} GB (aim 2.5 or less)"
 
@@ -97,18 +96,18 @@ def _products():
     sizes = (LATENTS, *(UNITS,) * 6, 2)
     shapes = list(zip(sizes, sizes[1:]))
     weights, *moments = ([tf.Variable(tf.zeros(shape) + 1e-3) for shape in shapes] for _ in range(3))
+    # variables, of which nothing is folded and no two products are one
+    inputs = [[tf.Variable(tf.random.uniform((BATCH, rows))) for _ in range(2)] for rows, _ in shapes]
+    deltas = [[tf.Variable(tf.random.uniform((BATCH, columns))) for _ in range(3)] for _, columns in shapes]
 
     @tf.function
     def run():
         total = 0.0
-        for i, (rows, columns) in enumerate(shapes):
-            gradient = 0.0
-            for j in range(2):
-                h, delta = tf.random.uniform((BATCH, rows)), tf.random.uniform((BATCH, columns))
-                total += tf.reduce_sum(tf.matmul(h, weights[i])) + tf.reduce_sum(tf.matmul(delta, weights[i], transpose_b=True))
-                gradient += tf.matmul(h, delta, transpose_a=True)
-            total += tf.reduce_sum(tf.matmul(tf.random.uniform((BATCH, columns)), weights[i], transpose_b=True))
-            adam_step(weights[i], [m[i] for m in moments], gradient, 1, 1e-9, 0.5, 0.9, 1e-8)
+        for i, weight in enumerate(weights):
+            total += sum(tf.reduce_sum(tf.matmul(h, weight)) for h in inputs[i])
+            total += sum(tf.reduce_sum(tf.matmul(delta, weight, transpose_b=True)) for delta in deltas[i])
+            gradient = sum(tf.matmul(h, delta, transpose_a=True) for h, delta in zip(inputs[i], deltas[i]))
+            adam_step(weight, [m[i] for m in moments], gradient, 1, 1e-9, 0.5, 0.9, 1e-8)
         return total
 
     return lambda: run().numpy()

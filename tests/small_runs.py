@@ -14,9 +14,11 @@ TINY |= {"latent_dim": 3, "width": 0.1, "learning_rate": 0.02}
 
 def tiny_images():
     rng = np.random.default_rng(0)
-    bars = {name: np.arange(8)[:, None] < rng.integers(1, 8, (n, 1, 1, 1)) for name, n in (("train", 45), ("test", 23))}
+    lengths = {name: rng.integers(1, 8, (n, 1, 1, 1)) for name, n in (("train", 45), ("test", 23))}
+    bars = {name: np.arange(8)[:, None] < length for name, length in lengths.items()}
     splits = {name: np.broadcast_to(x, (len(x), 8, 8, 1)).astype(np.uint8) for name, x in bars.items()}
-    return ImageData("tiny", "bars", "made here", splits, 1)
+    factors = {"train": lengths["train"].reshape(-1, 1) - 1}
+    return ImageData("tiny", "bars", "made here", splits, 1, factors=factors, factor_names=("length",))
 
 
 def tools(place, load=tiny_images, network=kingma2014):

@@ -10,7 +10,7 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, echo_analysis, isometry, likelihood
+from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, disentangle, echo_analysis, isometry, likelihood
 from echo_tf.kinds import toy as toys
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
@@ -28,6 +28,14 @@ SMALLEST = {
     ),
     "toy": lambda: toys.Settings(study="tests", source="mix", loss="down", multipliers=(5, 100), epochs=2, **POINTS),
     "isometry": lambda: isometry.Settings(study="more", model=SMALLEST["toy"]()),
+    "disentangle": lambda: disentangle.Settings(
+        study="more",
+        group_size=4,
+        num_train=60,
+        num_eval=20,
+        num_points=40,
+        model=tiny(beta=0.5, gamma=2, discriminator_units=(5,)),
+    ),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
 
@@ -41,17 +49,9 @@ def curve(**more):
 
 
 UNITS = ("_nats", "_sse", "_seconds", "_bytes")
-COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share")
-COUNTS += (
-    "multiplier",
-    "latent",
-    "alive",
-    "variance",
-    "derivative",
-    "derivative_jvp",
-    "norm",
-    "_sd",
-)  # the last: of a distortion
+COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share", "_score")
+COUNTS += ("multiplier", "latent", "alive", "variance", "derivative", "derivative_jvp", "norm")
+COUNTS += ("_sd",)  # of a distortion
 
 
 @pytest.fixture(autouse=True)

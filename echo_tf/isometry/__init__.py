@@ -12,7 +12,7 @@ _HOMES = {
     "group": ["StackedAutoencoders"],
     "losses": ["WeightedSquaredError"],
     "picture": ["plot"],
-    "traversals": ["traversals"],
+    "traversal": ["traversals"],
     "sources": ["Density", "Source", "source_of"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -20,7 +20,8 @@ def perform(settings, place):
     started = time.perf_counter()
     model, data = place.model(settings.model), _all_combinations(settings, place)
     encoded = disentangle.Encoded(data, lambda images: model.encode(images, 512), check=place.check)
-    donors = encoded.encode(np.random.default_rng(settings.seed).choice(len(data.splits["train"]), DONORS))
+    places = np.prod(encoded.factor_sizes, dtype=int)
+    donors = encoded.encode(np.random.default_rng(settings.seed).choice(places, DONORS))
     representations = {}
     for name in settings.representations:
         represent = disentangle.representation(model, name, encoded.encode, donors, settings.seed)
@@ -112,7 +113,7 @@ def _pictures(model, encoded, donors, seed):
             if i < j:
                 others = tuple(axis for axis in axes if axis not in (i, j))
                 found[f"mean_{i}_{j}"] = loc.mean(axis=others, dtype=np.float64).astype(np.float32)
-    rows = np.random.default_rng(seed).choice(loc[..., 0].size, SHOWN, replace=False)
+    rows = np.random.default_rng(seed).choice(loc[..., 0].size, SHOWN)
     images = encoded.dataset.images(np.stack(np.unravel_index(rows, encoded.factor_sizes), axis=1))
     codes = _decoder_codes(model, encoded.encode(rows), donors)
     everywhere = _decoder_codes(model, encoded.encode(np.random.default_rng(seed).choice(loc[..., 0].size, 10_000)), donors)
