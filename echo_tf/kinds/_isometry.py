@@ -6,7 +6,7 @@ import numpy as np
 
 from echo_tf.errors import InputError
 from echo_tf.isometry import examine, examine_echo
-from echo_tf.isometry.traversals import traversals
+from echo_tf.isometry.traversal import traversals
 from echo_tf.kinds import toy
 from echo_tf.kinds._training import tested
 
