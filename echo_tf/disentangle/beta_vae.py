@@ -25,8 +25,8 @@ def beta_vae_score(represent, dataset, seed=0, batch_size=64, num_train=10_000, 
     """The beta-VAE score of a representation.
 
     Pairs of images share the value of one factor; from the mean absolute difference of the codes of `batch_size` such pairs, a
-    logistic regression is to say which. Codes are divided by their largest standard deviation, for the regression's
-    penalty would make of the scale of a code, which is arbitrary, a property of it.
+    logistic regression is to say which. The differences are divided by their largest, for
+    else the regression's penalty would make the scale of a code, which is arbitrary, a part of the score.
 
     Source: Higgins et al., "beta-VAE", ICLR 2017; sizes and classifier as in Locatello et al., ICML 2019.
 

@@ -30,7 +30,7 @@ def sap(represent, dataset, seed=0, num_train=10_000, num_test=5_000, batch_size
 
     Source: Kumar, Sattigeri and Balakrishnan, "Variational Inference of Disentangled Latent Concepts from Unlabeled
     Observations", ICLR 2018, section 3; all factors as classes and the linear support vector machine as in Locatello et al.,
-    ICML 2019. Codes are divided by their largest standard deviation, see `beta_vae_score`.
+    ICML 2019. Codes are divided by their largest standard deviation, for the reason that `beta_vae_score` gives.
 
     Args: as `dci`.
 

@@ -40,7 +40,7 @@ def write_run(material, result):
         for j in order
         for (a, b), value in np.ndenumerate(values[..., j])
     ]
-    title = f"Mean code of {stem_words(settings)} by the factors of {title_of(settings.dataset)}"
+    title = f"{stem_words(settings)}:\nmean code by the factors of {title_of(settings.dataset)}"
     stem = Path(material.results, "figures", material.study, f"{stem_of(settings)}_factors")
     return style.save(style.drawn(_draw, panels, order, arrays, title), stem, {"": pd.DataFrame(rows)})
 

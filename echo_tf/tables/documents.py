@@ -31,6 +31,11 @@ TITLES = {
     "neg_log_likelihood_nats": "−log p(x)",
     "published_neg_elbo_nats": "the paper's −ELBO",
     "difference_to_baseline_nats": "against baseline",
+    "ground_truth": "factors",
+    "factor_vae_score": "FactorVAE",
+    "published_factor_vae_score": "the paper's",
+    "mig_score": "MIG",
+    "published_mig_score": "the paper's",
 }
 DECIMALS = {"neg_elbo_std_over_seeds_nats": ".2f", "neg_elbo_standard_error_over_images_nats": ".2f"}
 DECIMALS["difference_to_baseline_nats"] = "+.1f"
@@ -83,6 +88,8 @@ def _as_written(value):
 def _cell(name, value):
     if name.endswith("_nats"):
         return in_words(value, DECIMALS.get(name, ".1f"))
+    if name.endswith("_score"):
+        return in_words(value, ".2f")
     if isinstance(value, int):
         return f"{value:,}"
     return "–" if pd.isna(value) else _as_written(value)
