@@ -1,12 +1,13 @@
 """Runs that take seconds: tiny images, a tiny network, and the tools that a test hands to a run."""
 
+import importlib
+
 import numpy as np
 
 from echo_tf.data import ImageData
 from echo_tf.kinds import autoencoder
 from echo_tf.runs.place import Tools
 from echo_tf.runs.runner import run as run_settings
-from models import kingma2014
 
 TINY = {"study": "tests", "dataset": "tiny", "method": "echo", "network": "kingma2014", "epochs": 2, "batch_size": 10}
 TINY |= {"latent_dim": 3, "width": 0.1, "learning_rate": 0.02}
@@ -19,15 +20,20 @@ def tiny_images():
     return ImageData("tiny", "bars", "made here", splits, 1)
 
 
-def tools(place, load=tiny_images, network=kingma2014):
-    return Tools(lambda name: network, lambda name: load(), place / "results", place / "work", verbose=0)
+def tools(place, load=tiny_images, network=None):
+    """network: a module in place of every network; None: those of `models/` by their names."""
+
+    def named(name):
+        return network or importlib.import_module(f"models.{name}")
+
+    return Tools(named, lambda name: load(), place / "results", place / "work", verbose=0)
 
 
 def tiny(**settings):
     return autoencoder.Settings(**{**TINY, **settings})
 
 
-def run(place, load=tiny_images, network=kingma2014, **settings):
+def run(place, load=tiny_images, network=None, **settings):
     """(record, whether it was there) of a training."""
     result, existed = run_settings(tiny(**settings), tools(place, load, network))
     return result.record, existed

@@ -10,13 +10,14 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, echo_analysis, likelihood
+from echo_tf.kinds import aae, ais, autoencoder, bidirectional, data_bounds, echo_analysis, gan, likelihood
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
 from echo_tf.runs.runner import missing, run
 from echo_tf.runs.studies import Study, expand
 from tests.small_runs import TINY, tiny, tools
 
+SMALL_NETWORKS = {"width": 0.01, "latent_dim": 2, "epochs": 2, "batch_size": 10, "samples": 20}
 SMALLEST = {
     "autoencoder": lambda: tiny(method="vae", beta=0.5, epochs=3),
     "likelihood": lambda: likelihood.Settings(study="more", samples=11, model=tiny(method="vae", beta=0.5, epochs=3)),
@@ -25,6 +26,8 @@ SMALLEST = {
     "data_bounds": lambda: data_bounds.Settings(
         study="more", dataset="tiny", betas=(0.1, 1.0), train_images=20, num_images=3, points=4, components=2, steps=2
     ),
+    "gan": lambda: gan.Settings(study="more", dataset="tiny", penalty_weight=1.0, **SMALL_NETWORKS),
+    "aae": lambda: aae.Settings(study="more", dataset="tiny", encoder="stochastic", **SMALL_NETWORKS),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
 
@@ -35,7 +38,7 @@ def curve(**more):
 
 
 UNITS = ("_nats", "_sse", "_seconds", "_bytes")
-COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share")
+COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "_share", "classes", "_mmd")
 
 
 @pytest.fixture(autouse=True)

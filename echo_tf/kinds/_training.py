@@ -1,6 +1,5 @@
 """The training and the test of a rate-distortion autoencoder: the work of the kind `autoencoder`."""
 
-import inspect
 import time
 from functools import partial
 
@@ -11,6 +10,7 @@ from echo_tf.distortions import Gaussian
 from echo_tf.errors import InputError
 from echo_tf.evaluation import evaluate, unit_of
 from echo_tf.guards import forget_compiled
+from echo_tf.kinds._networks import builder_of, check_network
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
 from echo_tf.runs import records
@@ -28,9 +28,8 @@ def perform(settings, place):
     """Trains, tests and saves the model of `autoencoder.Settings`. Returns what the record says of it."""
     network = place.network(settings.network)
     check_network(settings, network)
-    data = place.data(settings.dataset).padded(getattr(network, "MULTIPLE", 1))
-    padded = data.image_shape != place.data(settings.dataset).image_shape
-    number = _num_training_images(settings, data)
+    data, said = data_of(settings, place)
+    number = num_training_images(settings, data)
     model = build(settings, network, data.image_shape)
     _check_range(settings, data, model)
     if hasattr(model.marginal, "start_from"):
@@ -51,7 +50,7 @@ def perform(settings, place):
     )
     total, unit = settings.amount
     payload = {
-        "data": {"train_images_used": number, **({"padded_to": list(data.image_shape)} if padded else {})},
+        "data": {"train_images_used": number, **said},
         "parameters": model.count_params(),
         "history": trained.history,
         "train_seconds": round(sum(entry["seconds"] for entry in trained.history), 1),
@@ -64,14 +63,21 @@ def perform(settings, place):
     return payload
 
 
+def data_of(settings, place):
+    """The dataset of a training as its network has it, padded and scaled, and what its record says of that."""
+    whole, said = place.data(settings.dataset), {}
+    data = whole.padded(getattr(place.network(settings.network), "MULTIPLE", 1))
+    if data.image_shape != whole.image_shape:
+        said["padded_to"] = list(data.image_shape)
+    wanted = getattr(settings, "pixel_range", None)
+    if wanted is not None:
+        data, said["scaled_to"] = data.scaled(*wanted), list(wanted)
+    return data, said
+
+
 def build(settings, network, image_shape):
     """The compiled autoencoder of `autoencoder.Settings`, its weights drawn from Keras's global seed."""
-    shared = {"image_shape": tuple(image_shape), "width": settings.width}
-    takes = {builder: inspect.signature(builder).parameters for builder in (network.encoder, network.decoder)}
-    encoder, decoder = (
-        partial(builder, **shared, **{k: v for k, v in settings.network_settings.items() if k in takes[builder]})
-        for builder in takes
-    )
+    encoder, decoder = (builder_of(settings, network, name, image_shape) for name in ("encoder", "decoder"))
     try:
         model = make_method(
             settings.method,
@@ -91,17 +97,6 @@ def build(settings, network, image_shape):
     return model
 
 
-def check_network(settings, network):
-    """Raises InputError for network_settings that neither builder of the network takes."""
-    parameters = [p for builder in (network.encoder, network.decoder) for p in inspect.signature(builder).parameters]
-    own = [name for name in dict.fromkeys(parameters) if name not in ("latent_dim", "head_activations", "image_shape", "width")]
-    for key in settings.network_settings:
-        if key not in own:
-            raise InputError(
-                f"setting 'network_settings' of {settings.network} may be {', '.join(own) or 'none'}, got {key!r}."
-            )
-
-
 def _mapping_first(decoder, name, latent_dim):
     """A decoder that maps the code before it does anything else; see `autoencoder.Settings`."""
     layer = {
@@ -111,7 +106,7 @@ def _mapping_first(decoder, name, latent_dim):
     return keras.Sequential([keras.Input((latent_dim,)), layer, decoder(latent_dim=latent_dim)], name="decoder")
 
 
-def _num_training_images(settings, data):
+def num_training_images(settings, data):
     number = min(len(data.splits["train"]), settings.train_images or len(data.splits["train"]))
     if number < settings.batch_size:
         raise InputError(f"setting 'batch_size' is {settings.batch_size}, but {data.name} has {number} training images.")
@@ -152,8 +147,7 @@ def tested(settings, place):
     Returns:
         (floats (n, ...), "test", or "train" where a dataset has no other: then at most 10,000 at random).
     """
-    network = place.network(settings.network)
-    return _tested(place.data(settings.dataset).padded(getattr(network, "MULTIPLE", 1)))
+    return _tested(data_of(settings, place)[0])
 
 
 def _tested(data):
@@ -192,19 +186,23 @@ def measure(settings, data, model, place):
 
 
 def _examples(data, shown, reconstructions, model):
-    """Some images, their reconstructions and samples, their range mapped onto [0, 1]; nothing for data that are no images."""
-    if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
+    """Some images, their reconstructions and samples; nothing for data that are no images."""
+    images = packed_images(data, shown[:NUM_EXAMPLES])
+    if images is None:
         return {}
-    low, high = data.limits
-
-    def packed(images):
-        return records.pack_images(np.clip((np.asarray(images) - low) / (high - low), 0, 1))
-
     return {
         "examples": {
-            "images": packed(shown[:NUM_EXAMPLES]),
-            "reconstructions": packed(reconstructions[:NUM_EXAMPLES]),
+            "images": images,
+            "reconstructions": packed_images(data, reconstructions[:NUM_EXAMPLES]),
             "encodings_averaged": EXAMPLE_SAMPLES,
-            "samples": packed(model.generate(NUM_GENERATED)),
+            "samples": packed_images(data, model.generate(NUM_GENERATED)),
         }
     }
+
+
+def packed_images(data, images):
+    """Images as a record keeps them, the data's range mapped onto [0, 1]; None of data that are no images."""
+    if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
+        return None
+    low, high = data.limits
+    return records.pack_images(np.clip((np.asarray(images) - low) / (high - low), 0, 1))
