@@ -10,7 +10,18 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import aae, ais, autoencoder, bidirectional, data_bounds, echo_analysis, gan, likelihood
+from echo_tf.kinds import (
+    aae,
+    ais,
+    autoencoder,
+    bidirectional,
+    classifier,
+    data_bounds,
+    echo_analysis,
+    gan,
+    likelihood,
+    variational,
+)
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
 from echo_tf.runs.runner import missing, run
@@ -28,6 +39,17 @@ SMALLEST = {
     ),
     "gan": lambda: gan.Settings(study="more", dataset="tiny", penalty_weight=1.0, **SMALL_NETWORKS),
     "aae": lambda: aae.Settings(study="more", dataset="tiny", encoder="stochastic", **SMALL_NETWORKS),
+    "classifier": lambda: classifier.Settings(study="more", dataset="labelled", width=0.05, epochs=2, batch_size=10),
+    "variational": lambda: variational.Settings(
+        study="more",
+        model=tiny(method="vae", epochs=3, distortion="squared_error"),
+        betas=(0.1, 1.0),
+        epochs=1,
+        batch_size=10,
+        encoder_width=0.01,
+        num_images=3,
+        samples=2,
+    ),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
 

@@ -113,7 +113,11 @@ class Target:
         gradient = tape.gradient(distortion, z)
         if gradient is None:
             raise ValueError("the distortion must have a gradient with respect to z: decoder and distortion in TensorFlow.")
-        return Point(z, distortion, log_prior, gradient, -z if self.prior is None else tape.gradient(log_prior, z))
+        if self.prior is None:
+            return Point(z, distortion, log_prior, gradient, -z)
+        # a density without a gradient gives no force, which the acceptance puts right
+        force = tape.gradient(log_prior, z, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return Point(z, distortion, log_prior, gradient, force)
 
     def tiled(self, num_chains: int) -> Any:
         """The images of all chains, (num_chains * B, ...): chain by chain, the images within."""
