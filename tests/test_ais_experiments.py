@@ -188,9 +188,7 @@ def test_what_does_not_fit_is_refused(make, words):
 def test_a_decoder_of_logits_and_data_without_labels_are_refused(tmp_path):
     given = tools(tmp_path)
     with pytest.raises(InputError, match="gives logits"):
-        done(
-            given,
-            variational.Settings(study="more", model=tiny(method="vae"), betas=(1.0,), epochs=1, batch_size=10, num_images=5),
-        )
+        small = {"betas": (1.0,), "epochs": 1, "batch_size": 10, "num_images": 5}
+        done(given, variational.Settings(study="more", model=tiny(method="vae"), **small))
     with pytest.raises(InputError, match="needs labels, and tiny has none"):
         run(classifier.Settings(study="more", dataset="tiny", epochs=1, batch_size=10), given)
