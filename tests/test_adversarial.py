@@ -28,7 +28,7 @@ def gan(**more):
 def aae(heads=2):
     keras.utils.set_random_seed(0)
     encoder = wu2017.encoder(3, **SHAPE, activation="relu")
-    encoder = keras.Model(encoder.inputs, encoder.outputs[:heads] if heads == 2 else encoder.outputs[0])
+    encoder = keras.Model(encoder.inputs[0], encoder.outputs[:heads] if heads == 2 else encoder.outputs[0])
     model = AdversarialAutoencoder(encoder, wu2017.decoder(3, **SHAPE), wu2017.discriminator((3,), 0.01), seed=0)
     model.compile(*(keras.optimizers.Adam(1e-3) for _ in range(3)))
     return model

@@ -60,7 +60,7 @@ class GenerativeAdversarialNetwork(keras.Model):
         self._with_features = None
         if entropy_weight:
             features = discriminator.get_layer(FEATURES).output
-            self._with_features = keras.Model(discriminator.inputs, [discriminator.outputs[0], features])
+            self._with_features = keras.Model(discriminator.inputs[0], [discriminator.outputs[0], features])
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self._reported()}
         self.built = True
 

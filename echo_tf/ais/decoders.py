@@ -58,7 +58,7 @@ def blur_matrix(side: int, width: float) -> np.ndarray:
 
 def blurred(decoder: keras.Model, width: float) -> keras.Model:
     """The decoder with `GaussianBlur` behind its output."""
-    return keras.Model(decoder.inputs, GaussianBlur(width)(decoder(decoder.inputs[0])), name="blurred")
+    return keras.Model(decoder.inputs[0], GaussianBlur(width)(decoder(decoder.inputs[0])), name="blurred")
 
 
 def in_features(decoder: keras.Model, features: keras.Model) -> keras.Model:
@@ -72,4 +72,4 @@ def in_features(decoder: keras.Model, features: keras.Model) -> keras.Model:
         raise ValueError(
             f"the features must be of the decoder's images, {decoder.output_shape[1:]}, got {features.input_shape[1:]}."
         )
-    return keras.Model(decoder.inputs, features(decoder(decoder.inputs[0])), name="in_features")
+    return keras.Model(decoder.inputs[0], features(decoder(decoder.inputs[0])), name="in_features")

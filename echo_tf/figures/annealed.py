@@ -35,8 +35,10 @@ def charts(material, own, ending):
     for (dataset, preset, unit, scale), found in panels.items():
         bounds = _bounds_of_the_data(material.every, dataset, preset) if (unit, scale) == ("sse", (0, 1)) else []
         figure = style.drawn(_draw, found, bounds, _label(unit, scale), f"{title_of(dataset)}, preset {preset}")
-        several = sum(key[:2] == (dataset, preset) for key in panels) > 1
-        name = "_".join([dataset, preset, *([unit] if several else []), ending])
+        beside = [key for key in panels if key[:2] == (dataset, preset)]
+        several = len({key[2] for key in beside}) > 1, len({key[3] for key in beside}) > 1
+        apart = [word for word, is_needed in zip((unit, "{:g}to{:g}".format(*scale)), several) if is_needed]
+        name = "_".join([dataset, preset, *apart, ending])
         stem = Path(material.results, "figures", material.study, name)
         tables = {"": pd.concat(curve.points.assign(curve=curve.name) for curve in found)}
         gaps = [{"curve": curve.name, **gap} for curve in found for gap in curve.gaps]
@@ -70,6 +72,8 @@ def _draw(found, bounds, label, title):
     for (name, rows), dashes in zip(bounds, _cycle(DASHES[1:])):
         shown = rows[rows["rate_nats"] >= LOWEST_RATE]
         above.plot(shown["distortion_sse"], shown["rate_nats"], color=style.GREY, linestyle=dashes, linewidth=1.1, label=name)
+    if not above.has_data():
+        above.set(xlim=(0, 1), ylim=(LOWEST_RATE, 10 * LOWEST_RATE))
     above.set(xlabel=label, ylabel="rate (nats per image)", yscale="log")
     above.legend(frameon=False)
     for axes in below:
@@ -85,6 +89,10 @@ def _cycle(values):
 
 def _draw_curve(axes, curve, color, dashes, unit):
     points = curve.points[curve.points["rate_nats"] >= LOWEST_RATE]
+    if not len(points):  # a decoder that gives one image alone, say
+        name = f"{curve.name}: at most {curve.points['rate_nats'].max():.2f} nats"
+        axes.plot([], [], color=color, linestyle=dashes, linewidth=1.4, label=name)
+        return
     d, r = points[f"distortion_{unit}"], points["rate_nats"]
     axes.plot(d, r, color=color, linestyle=dashes, linewidth=1.4, label=curve.name)
     spread = 2 * points["rate_standard_error_nats"].fillna(0)

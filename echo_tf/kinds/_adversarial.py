@@ -83,7 +83,7 @@ def _build_aae(settings, network, image_shape):
     heads = GaussianSample.head_activations
     encoder = builder_of(settings, network, "encoder", image_shape)(latent_dim=settings.latent_dim, head_activations=heads)
     if settings.encoder == "deterministic":
-        encoder = keras.Model(encoder.inputs, encoder.outputs[0], name="encoder")
+        encoder = keras.Model(encoder.inputs[0], encoder.outputs[0], name="encoder")
     decoder = builder_of(settings, network, "decoder", image_shape)(latent_dim=settings.latent_dim)
     discriminator = builder_of(settings, network, "discriminator", (settings.latent_dim,))()
     model = AdversarialAutoencoder(encoder, decoder, discriminator, seed=settings.seed)

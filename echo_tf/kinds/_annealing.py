@@ -96,7 +96,7 @@ def image_decoder(settings, model):
 
 def features_of(classifier):
     """x -> the features of a model that kind `classifier` has trained."""
-    return keras.Model(classifier.inputs, classifier.get_layer("features").output, name="features")
+    return keras.Model(classifier.inputs[0], classifier.get_layer("features").output, name="features")
 
 
 def target_of(settings, model, images, place):
