@@ -54,7 +54,8 @@ def check_networks(names):
 
 def networks_in(runs):
     """The names of the architectures that runs, or the models that they measure, have."""
-    return {settings.subject.network for settings in runs if hasattr(settings.subject, "network")}
+    found = {settings.subject.network for settings in runs if hasattr(settings.subject, "network")}
+    return found | {settings.encoder_network for settings in runs if hasattr(settings, "encoder_network")}
 
 
 def results_of(options, settings=None, study=None):
@@ -175,7 +176,11 @@ def command_reproduce(options):
     for study in found:
         plans.append((study, study.choose_preset(options.preset), expand(study, options.preset)))
     asked, statuses = options.preset, [0]
-    for study, preset, runs in sorted(plans, key=lambda plan: plan[0].of is not None):  # what is measured comes first
+
+    def order(plan):
+        return 2 if not plan[2] else int(plan[0].of is not None)
+
+    for study, preset, runs in sorted(plans, key=order):  # what is measured comes first
         print(f"{study.study}: {study.description}", flush=True)
         options.preset = preset
         tools = tools_of(options, results_of(options, study=study))

@@ -13,6 +13,8 @@ if "tensorflow" not in sys.modules:
 __version__ = "0.3.0"
 
 _HOMES = {
+    "adversarial.autoencoder": ["AdversarialAutoencoder"],
+    "adversarial.network": ["GenerativeAdversarialNetwork"],
     "autoencoder": ["RateDistortionAutoencoder"],
     "bias": ["Bias"],
     "channels": ["FlowSample", "GaussianSample"],
@@ -35,7 +37,7 @@ _HOMES = {
     "schedules": ["BetaWarmup"],
     "theory.blahut_arimoto": ["blahut_arimoto"],
 }
-_ROOMS = ("ais", "disentangle", "isometry", "theory")  # imported when they are asked for
+_ROOMS = ("adversarial", "ais", "disentangle", "isometry", "theory")  # imported when they are asked for
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)

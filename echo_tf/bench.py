@@ -18,6 +18,7 @@ from unittest import mock
 import keras
 import numpy as np
 
+from echo_tf.bench_adversarial import bench_gan  # noqa: F401 (a part, found by its name)
 from echo_tf.bench_annealing import bench_ais  # noqa: F401 (a part, found by its name)
 from echo_tf.bench_disentangle import bench_disentangle  # noqa: F401
 from echo_tf.methods import make_method

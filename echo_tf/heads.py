@@ -7,6 +7,7 @@ RESHAPING = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute)
 NOT_NEGATIVE = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax", "relu", "relu6", "softplus", "exponential", "exp")
 MAY_BE_ABOVE_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
 UNBOUNDED = ("linear", "relu", "softplus", "exponential", "exp", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
+RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of decoders that end so
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")

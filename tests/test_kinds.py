@@ -10,7 +10,20 @@ import echo_tf.kinds
 import run as command_line
 from echo_tf import figures, tables
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.kinds import ais, autoencoder, bidirectional, data_bounds, disentangle, echo_analysis, isometry, likelihood
+from echo_tf.kinds import (
+    aae,
+    ais,
+    autoencoder,
+    bidirectional,
+    classifier,
+    data_bounds,
+    disentangle,
+    echo_analysis,
+    gan,
+    isometry,
+    likelihood,
+    variational,
+)
 from echo_tf.kinds import toy as toys
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
@@ -18,6 +31,7 @@ from echo_tf.runs.runner import missing, run
 from echo_tf.runs.studies import Study, expand
 from tests.small_runs import TINY, tiny, tools
 
+SMALL_NETWORKS = {"width": 0.01, "latent_dim": 2, "epochs": 2, "batch_size": 10, "samples": 20}
 SMALLEST = {
     "autoencoder": lambda: tiny(method="vae", beta=0.5, epochs=3),
     "likelihood": lambda: likelihood.Settings(study="more", samples=11, model=tiny(method="vae", beta=0.5, epochs=3)),
@@ -36,6 +50,19 @@ SMALLEST = {
         num_points=40,
         model=tiny(beta=0.5, gamma=2, discriminator_units=(5,)),
     ),
+    "gan": lambda: gan.Settings(study="more", dataset="tiny", penalty_weight=1.0, **SMALL_NETWORKS),
+    "aae": lambda: aae.Settings(study="more", dataset="tiny", encoder="stochastic", **SMALL_NETWORKS),
+    "classifier": lambda: classifier.Settings(study="more", dataset="labelled", width=0.05, epochs=2, batch_size=10),
+    "variational": lambda: variational.Settings(
+        study="more",
+        model=tiny(method="vae", epochs=3, distortion="squared_error"),
+        betas=(0.1, 1.0),
+        epochs=1,
+        batch_size=10,
+        encoder_width=0.01,
+        num_images=3,
+        samples=2,
+    ),
     "bidirectional": lambda: bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=curve()),
 }
 
@@ -49,8 +76,8 @@ def curve(**more):
 
 
 UNITS = ("_nats", "_sse", "_seconds", "_bytes")
-COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "acceptance_share", "_score")
-COUNTS += ("multiplier", "latent", "alive", "variance", "derivative", "derivative_jvp", "norm")
+COUNTS = ("parameters", "samples_per_image", "draws", "_marginals", "beta", "effective_chains", "_share", "classes", "_mmd")
+COUNTS += ("_score", "multiplier", "latent", "alive", "variance", "derivative", "derivative_jvp", "norm")
 COUNTS += ("_sd",)  # of a distortion
 
 

@@ -5,10 +5,11 @@ import importlib
 _HOMES = {
     "annealing": ["Annealed", "Annealing"],
     "bidirectional": ["bidirectional_gap"],
+    "decoders": ["GaussianBlur", "blurred", "in_features"],
     "curve": ["rate_distortion_curve"],
     "plan": ["PRESETS", "Plan"],
     "plotting": ["plot"],
-    "priors": ["fitted_mixture", "prior_of"],
+    "priors": ["ScaleMixture", "fitted_mixture", "prior_of"],
     "sampler": ["Sampler"],
     "schedule": ["Schedule", "adapted_schedule", "sigmoid_schedule"],
     "step_sizes": ["StepSizes"],

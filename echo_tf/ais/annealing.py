@@ -159,7 +159,7 @@ class Annealing:
 
         chains, dtype = self.num_chains * self.target.num_images, self.target.precision
         if start is None:
-            z = self.target.sample_prior(chains, self._seed(-1))
+            z = self.target.sample_prior(chains, self.seed_at_start)
         else:
             z = tf.tile(tf.constant(start, dtype), [self.num_chains, 1])
         self._start = "prior" if start is None else f"{float(np.sum(np.abs(start))):.6g}"
@@ -174,6 +174,11 @@ class Annealing:
         self.factors = []  # of the segments so far
         self.offset, self.done = np.zeros(self.target.num_images), 0
         self.rows = {name: [] for name in Annealed._fields[1:]}
+
+    @property
+    def seed_at_start(self):
+        """Of the draws at which chains start, as `Target.sample_prior` takes it."""
+        return self._seed(-1)
 
     def _seed(self, step):
         return seed_of(self.seed, step)

@@ -45,3 +45,49 @@ def fitted_mixture(codes: np.ndarray, num_components: int = 20, seed: int = 0):
         means.astype(np.float32), scale_tril=np.linalg.cholesky(covariances).astype(np.float32)
     )
     return tfd.MixtureSameFamily(tfd.Categorical(probs=weights.astype(np.float32)), components)
+
+
+class ScaleMixture:
+    """(1 - w) N(0, I) + w N(0, scale^2 I) over vectors (k,): what `Target` needs of a prior, of which a share w is wasted.
+
+    Reference: "Evaluating Lossy Compression Rates of Deep Generative Models", section 6. "joint" is that density, whose rate
+    is above that of N(0, I) by -log(1 - w) nats at most. "product" is the product of such mixtures of each latent alone, as in
+    the released code, whose draws are those of "joint" all the same, and whose density has no gradient in its HMC (the
+    acceptance puts that right): the rate is far higher then, 17 nats in place of 5 at w = 0.99 and 10 latents.
+
+    Args:
+        latent_dim: k. weight: w. scale: of the wide component. density: "joint" or "product".
+
+    Raises:
+        ValueError: for a weight outside (0, 1), a scale that is not positive, or another density.
+    """
+
+    dtype = "float32"
+
+    def __init__(self, latent_dim: int, weight: float, scale: float = 10.0, density: str = "joint"):
+        if not 0 < weight < 1 or not 0 < scale < np.inf:
+            raise ValueError(f"weight must be in (0, 1) and scale positive, got {weight!r} and {scale!r}.")
+        if density not in ("joint", "product"):
+            raise ValueError(f"density must be joint or product, got {density!r}.")
+        self.latent_dim, self.weight, self.scale, self.density = latent_dim, weight, scale, density
+        self.event_shape = (latent_dim,)
+
+    def sample(self, number, seed):
+        """Draws, (number, k), each from one of the two components. seed: two integers."""
+        import tensorflow as tf
+
+        coins = tf.random.stateless_uniform((number, 1), tf.constant(seed) + [0, 1])
+        z = tf.random.stateless_normal((number, self.latent_dim), seed)
+        return tf.where(coins < self.weight, self.scale * z, z)
+
+    def log_prob(self, z):
+        """The log density of vectors (n, k), (n,)."""
+        import tensorflow as tf
+
+        joint = self.density == "joint"
+        dims = self.latent_dim if joint else 1
+        squared = tf.reduce_sum(z * z, -1) if joint else z * z
+        good = np.log1p(-self.weight) - 0.5 * squared
+        bad = np.log(self.weight) - dims * np.log(self.scale) - 0.5 * squared / self.scale**2
+        values = tf.reduce_logsumexp(tf.stack([good, bad]), 0) - 0.5 * dims * np.log(2 * np.pi)
+        return values if joint else tf.reduce_sum(tf.stop_gradient(values), -1)

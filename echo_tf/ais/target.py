@@ -8,9 +8,7 @@ import keras
 import numpy as np
 
 from echo_tf.distortions import Distortion, distortion_of
-from echo_tf.heads import activation_of, outputs_of
-
-RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of decoders that end so
+from echo_tf.heads import RANGES, activation_of, outputs_of
 
 
 class Point(NamedTuple):
@@ -115,7 +113,11 @@ class Target:
         gradient = tape.gradient(distortion, z)
         if gradient is None:
             raise ValueError("the distortion must have a gradient with respect to z: decoder and distortion in TensorFlow.")
-        return Point(z, distortion, log_prior, gradient, -z if self.prior is None else tape.gradient(log_prior, z))
+        if self.prior is None:
+            return Point(z, distortion, log_prior, gradient, -z)
+        # a density without a gradient gives no force, which the acceptance puts right
+        force = tape.gradient(log_prior, z, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return Point(z, distortion, log_prior, gradient, force)
 
     def tiled(self, num_chains: int) -> Any:
         """The images of all chains, (num_chains * B, ...): chain by chain, the images within."""
@@ -214,6 +216,11 @@ def _check_images(images, decoder, measure, check_range):
             f"images must have the shape of the decoder's output, {tuple(output.shape[1:])}, got {images.shape[1:]}."
         )
     head = RANGES.get(activation_of(output)) if output is not None else None
+    if check_range and head == RANGES["tanh"] and images.min() >= 0:
+        raise ValueError(
+            f"images have values {images.min():g}..{images.max():g}, none below 0, but the decoder's output lies in -1..1: "
+            "scale them as the decoder's training images were (2 x - 1 from 0..1)."
+        )
     for whose, limits in (("the distortion takes", measure.limits), ("the decoder's output lies in", head)):
         if check_range and limits is not None and not limits[0] <= images.min() <= images.max() <= limits[1]:
             raise ValueError(

@@ -29,6 +29,7 @@ class Dataset:
     factors: split -> factors of variation (n, F), integers from 0, where they are known.
     factor_names, factor_sizes: of the factors, their name and number of values (if not given, the largest and 1).
     checked: what the content has been compared with, or "".
+    scaled_to: of uint8, the range onto which `floats` maps 0..maximum where that is not (0, 1); see `scaled`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Dataset:
     factor_names: tuple = ()
     factor_sizes: tuple = ()
     checked: str = ""
+    scaled_to: tuple | None = None
 
     def __post_init__(self):
         for name in ("splits", "labels", "factors"):
@@ -53,7 +55,7 @@ class Dataset:
             largest = np.max([factors.max(axis=0) for factors in self.factors.values()], axis=0)
             object.__setattr__(self, "factor_sizes", tuple(int(value) + 1 for value in largest))
         if self.maximum is not None:
-            object.__setattr__(self, "limits", (0.0, 1.0))
+            object.__setattr__(self, "limits", self.scaled_to or (0.0, 1.0))
 
     def __reduce__(self):  # mapping proxies cannot be pickled
         values = (getattr(self, one.name) for one in dataclasses.fields(self))
@@ -70,12 +72,17 @@ class Dataset:
         return {split: _hash(examples) for split, examples in self.splits.items()}
 
     def floats(self, split: str, rows=slice(None)) -> np.ndarray:
-        """Examples of a split as float32 (n, ...), within `limits`; uint8 is divided by `maximum`."""
+        """Examples of a split as float32 (n, ...), within `limits`; uint8 is divided by `maximum`, then `scaled`."""
         examples = self.splits[split][rows]
         if self.maximum is None:
             return examples
         examples = examples.astype(np.float32)
-        return np.divide(examples, np.float32(self.maximum), out=examples)
+        np.divide(examples, np.float32(self.maximum), out=examples)
+        if self.scaled_to is not None:
+            low, high = map(np.float32, self.scaled_to)
+            examples *= high - low
+            examples += low
+        return examples
 
     def images(self, factors: np.ndarray) -> np.ndarray:
         """The training examples that have these factors.
@@ -111,6 +118,23 @@ class Dataset:
         places = np.ravel_multi_index(tuple(self.factors["train"].T.astype(np.int64)), self.factor_sizes)
         order = np.argsort(places, kind="stable")
         return order, places[order]
+
+    def scaled(self, low: float, high: float) -> "Dataset":
+        """The dataset whose `floats` lie within low..high in place of 0..1.
+
+        Raises:
+            InputError: for float32 data, which come as they are, and for a range that is none.
+        """
+        if not low < high:
+            raise InputError(f"a range must be (low, high), low below high, got ({low:g}, {high:g}).")
+        if (low, high) == self.limits:
+            return self
+        if self.maximum is None:
+            raise InputError(
+                f"{self.name} has float32 values within {self.limits[0]:g}..{self.limits[1]:g}, passed on as they are, "
+                f"and {low:g}..{high:g} is asked for: import them scaled."
+            )
+        return dataclasses.replace(self, scaled_to=(float(low), float(high)))
 
     def padded(self, multiple: int) -> "Dataset":
         """The dataset with the lowest value around its images, so that their sides are multiples of `multiple`.

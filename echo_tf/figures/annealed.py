@@ -14,24 +14,37 @@ from echo_tf.tables.annealed_curves import curves
 
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.BLACK, style.GREY)
 DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
-LABELS = {"sse": "distortion (sum of squared errors per image)", "nats": "distortion (nats per image)"}
+LABELS = {"sse": "distortion (sum of squared errors per image{})", "nats": "distortion (nats per image)"}
+LABELS["feature_sse"] = "distortion (sum of squared errors of features per image)"
 LOWEST_RATE = 0.3  # nats; below it, curves are noise on a logarithmic axis
 
 
 def write(material):
     """Draws <dataset>_<preset>_annealed of each preset and unit of distortion; returns the paths of the PNGs."""
+    return charts(material, material.own, "annealed")
+
+
+def charts(material, own, ending):
+    """Draws <dataset>_<preset>_<ending> of the curves of some records; returns the paths of the PNGs."""
     panels = {}
-    for curve in curves(material.own, material.every):
-        key = curve.settings.model.dataset, curve.settings.preset, ais.unit_of(curve.points.iloc[0])
-        panels.setdefault(key, []).append(curve)
+    for curve in curves(own, material.every):
+        unit = ais.unit_of(curve.points.iloc[0])
+        scale = getattr(curve.settings.model, "pixel_range", None) or (0, 1)
+        panels.setdefault((curve.settings.model.dataset, curve.settings.preset, unit, tuple(scale)), []).append(curve)
     paths = []
-    for (dataset, preset, unit), found in panels.items():
-        bounds = _bounds_of_the_data(material.every, dataset, preset) if unit == "sse" else []
-        figure = style.drawn(_draw, found, bounds, unit, f"{title_of(dataset)}, preset {preset}")
-        stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_annealed")
+    for (dataset, preset, unit, scale), found in panels.items():
+        bounds = _bounds_of_the_data(material.every, dataset, preset) if (unit, scale) == ("sse", (0, 1)) else []
+        figure = style.drawn(_draw, found, bounds, _label(unit, scale), f"{title_of(dataset)}, preset {preset}")
+        beside = [key for key in panels if key[:2] == (dataset, preset)]
+        several = len({key[2] for key in beside}) > 1, len({key[3] for key in beside}) > 1
+        apart = [word for word, is_needed in zip((unit, "{:g}to{:g}".format(*scale)), several) if is_needed]
+        name = "_".join([dataset, preset, *apart, ending])
+        stem = Path(material.results, "figures", material.study, name)
         tables = {"": pd.concat(curve.points.assign(curve=curve.name) for curve in found)}
         gaps = [{"curve": curve.name, **gap} for curve in found for gap in curve.gaps]
         tables |= {"_gaps": pd.DataFrame(gaps)} if gaps else {}
+        baselines = [curve.baseline.assign(curve=curve.name) for curve in found if curve.baseline is not None]
+        tables |= {"_variational": pd.concat(baselines)} if baselines else {}
         tables |= {"_data": pd.concat(table.assign(bound=name) for name, table in bounds)} if bounds else {}
         paths.append(style.save(figure, stem, tables))
     return paths
@@ -44,17 +57,24 @@ def _bounds_of_the_data(every, dataset, preset):
     return [(name, rows) for result in found for name, rows in pd.DataFrame(result.rows()).groupby("bound", sort=False)]
 
 
-def _draw(found, bounds, unit, title):
+def _label(unit, scale):
+    pixels = f", pixels in [{scale[0]:g}, {scale[1]:g}]" if unit == "sse" else ""
+    return LABELS.get(unit, "distortion").format(pixels)
+
+
+def _draw(found, bounds, label, title):
     exact = any("exact_rate_nats" in curve.points for curve in found)
     figure = style.new_figure(6.4, 6.4 if exact else 4.6)
     above, *below = figure.subplots(2, 1, height_ratios=[2, 1]) if exact else [figure.subplots()]
     above.set_title(title)
     for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
-        _draw_curve(above, curve, color, dashes, unit)
+        _draw_curve(above, curve, color, dashes, ais.unit_of(curve.points.iloc[0]))
     for (name, rows), dashes in zip(bounds, _cycle(DASHES[1:])):
         shown = rows[rows["rate_nats"] >= LOWEST_RATE]
         above.plot(shown["distortion_sse"], shown["rate_nats"], color=style.GREY, linestyle=dashes, linewidth=1.1, label=name)
-    above.set(xlabel=LABELS.get(unit, "distortion"), ylabel="rate (nats per image)", yscale="log")
+    if not above.has_data():
+        above.set(xlim=(0, 1), ylim=(LOWEST_RATE, 10 * LOWEST_RATE))
+    above.set(xlabel=label, ylabel="rate (nats per image)", yscale="log")
     above.legend(frameon=False)
     for axes in below:
         _draw_errors(axes, found)
@@ -69,6 +89,10 @@ def _cycle(values):
 
 def _draw_curve(axes, curve, color, dashes, unit):
     points = curve.points[curve.points["rate_nats"] >= LOWEST_RATE]
+    if not len(points):  # a decoder that gives one image alone, say
+        name = f"{curve.name}: at most {curve.points['rate_nats'].max():.2f} nats"
+        axes.plot([], [], color=color, linestyle=dashes, linewidth=1.4, label=name)
+        return
     d, r = points[f"distortion_{unit}"], points["rate_nats"]
     axes.plot(d, r, color=color, linestyle=dashes, linewidth=1.4, label=curve.name)
     spread = 2 * points["rate_standard_error_nats"].fillna(0)
@@ -89,6 +113,10 @@ def _draw_curve(axes, curve, color, dashes, unit):
         axes.plot(*at, "o", color=color, markersize=3.5)
         text = f"gap {gap['gap_nats']:.2f}"
         axes.annotate(text, at, textcoords="offset points", xytext=(5, 4), fontsize=6.5, color=color)
+    if curve.baseline is not None:
+        shown = curve.baseline[curve.baseline["rate_nats"] >= LOWEST_RATE]
+        look = {"color": color, "linestyle": (0, (1, 2)), "marker": "x", "markersize": 4, "linewidth": 0.9}
+        axes.plot(shown["distortion_sse"], shown["rate_nats"], **look, label=f"{curve.name}: encoders trained per β")
     if curve.encoder:
         at = curve.encoder["distortion_nats"], curve.encoder["rate_nats"]
         axes.plot(*at, "*", color=color, markersize=9, markeredgecolor="white", label=f"{curve.name}: its encoder")

@@ -4,22 +4,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
-from echo_tf.ais.annealing import Annealing
+from echo_tf.ais.annealing import Annealing, weighed
 from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bound, row, simulated
 from echo_tf.ais.curve import finish, formal_round, out_of_range, preliminary_round, summary
-from echo_tf.ais.priors import prior_of
+from echo_tf.ais.decoders import blurred, in_features
+from echo_tf.ais.priors import ScaleMixture, prior_of
 from echo_tf.ais.references import grid, linear
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
 from echo_tf.errors import InputError
 from echo_tf.kinds import ais
-from echo_tf.kinds._training import tested
+from echo_tf.kinds._training import data_of, packed_images, tested
 
 SECONDS_BETWEEN_SAVES = 30
 ENCODED = 1_000  # test images
 DRAWS = 10  # codes of each
+RECONSTRUCTED = 10  # images of a round
 UNITS = {"nats": "nats", "squared error": "sse"}
 
 
@@ -28,7 +31,7 @@ def perform(settings, place):
     plan = ais.plan_of(settings)
     model = place.model(settings.model)
     images = images_of(settings, place)
-    target = target_of(settings, model, images)
+    target = target_of(settings, model, images, place)
     seed = settings.seed_of_round
     try:
         if settings.round == "preliminary":
@@ -40,7 +43,7 @@ def perform(settings, place):
         raise InputError(f"{settings.run_path}: {error}") from error
     annealing, _ = run_rounds(place, [Job(lambda found: annealing)], lambda rounds, present: present.done)
     found = annealing.result()
-    unit = UNITS.get(target.measure.unit, "units")
+    unit = "feature_sse" if settings.features else UNITS.get(target.measure.unit, "units")
     curve = summary(found).rename(
         columns={
             "distortion": f"distortion_{unit}",
@@ -64,6 +67,7 @@ def perform(settings, place):
     else:
         place.attach("images", {name: getattr(found, name) for name in ("betas", "log_z", "distortion", "ess", "acceptance")})
         payload["encoder"] = encoder_point(settings, model, place)
+        payload |= reconstructions(settings, annealing, images, image_decoder(settings, model), place)
         if settings.reference:
             exact = {"linear_vae": linear, "grid": grid}[settings.reference](target, found.betas)
             curve[[f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]] = exact
@@ -85,14 +89,55 @@ def images_of(settings, place):
     return images[settings.first_image : last]
 
 
-def target_of(settings, model, images):
+def image_decoder(settings, model):
+    """The model's decoder, blurred where that is asked for."""
+    return model.decoder if settings.blur is None else blurred(model.decoder, settings.blur)
+
+
+def features_of(classifier):
+    """x -> the features of a model that kind `classifier` has trained."""
+    return keras.Model(classifier.inputs[0], classifier.get_layer("features").output, name="features")
+
+
+def target_of(settings, model, images, place):
     """What is annealed: the model's decoder, prior and distortion. Raises InputError for what does not fit."""
     distortion = model.measure_of_distortion if settings.distortion == "own" else "squared_error"
+    size = settings.model.latent_dim
     try:
+        decoder = image_decoder(settings, model)
         prior = prior_of(model, seed=settings.model.seed)
-        return Target(model.decoder, images, prior, distortion, settings.model.latent_dim, settings.precision)
+        if settings.wide_weight is not None:
+            if prior is not None:
+                raise ValueError("setting 'wide_weight' is of models whose prior is N(0, I).")
+            prior = ScaleMixture(size, settings.wide_weight, settings.wide_scale, settings.mixture)
+        if settings.features is not None:
+            features = features_of(place.model(settings.features))
+            target = Target(in_features(decoder, features), None, prior, distortion, size, settings.precision)
+            return target if images is None else target.of(np.asarray(features(images)))
+        return Target(decoder, images, prior, distortion, size, settings.precision)
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
+
+
+def reconstructions(settings, annealing, images, decoder, place):
+    """{"reconstructions": some images, what chains make of them at the end (one of each image's, drawn by its weights), and at
+    beta 0 (draws of the prior)}, as figures 11 and 12 of the AIS paper show them; {} for data that are no images."""
+    data, _ = data_of(settings.model, place)
+    target, count = annealing.target, len(images)
+    chosen = np.arange(min(count, RECONSTRUCTED))
+    _, weights, _ = weighed(annealing.log_weights.numpy().reshape(annealing.num_chains, count))
+    rng = np.random.default_rng([settings.seed_of_round, 2])
+    chains = [np.searchsorted(np.cumsum(weights[:, j]), rng.random() * weights[:, j].sum()) for j in chosen]
+    chains = np.minimum(chains, annealing.num_chains - 1)
+    codes = {
+        "low_rate": target.sample_prior(count * annealing.num_chains, annealing.seed_at_start).numpy()[chosen],
+        "high_rate": annealing.point.z.numpy().reshape(annealing.num_chains, count, -1)[chains, chosen],
+    }
+    shown = {name: packed_images(data, decoder(z.astype(np.float32), training=False)) for name, z in codes.items()}
+    if shown["low_rate"] is None:
+        return {}
+    beta = float(annealing.schedule.recorded[-1])
+    return {"reconstructions": {"images": packed_images(data, images[chosen]), **shown, "high_rate_beta": beta}}
 
 
 def encoder_point(settings, model, place):
@@ -100,7 +145,7 @@ def encoder_point(settings, model, place):
 
     Echo's noise is made of other images, so that more of them are encoded than are asked for.
     """
-    if settings.distortion != "own":
+    if settings.distortion != "own" or not hasattr(model, "rate"):
         return None
     mine = slice(settings.first_image, settings.first_image + settings.num_images)
     images = tested(settings.model, place)[0][: max(mine.stop, ENCODED)]
@@ -176,7 +221,7 @@ def perform_bounds(settings, place):
     plan = ais.plan_of(curve)
     model = place.model(curve.model)
     schedule = plan.formal(StepSizes.of_arrays(place.needed(curve.tuning).arrays("step_sizes")))
-    bare, jobs = target_of(curve, model, None), []
+    bare, jobs = target_of(curve, model, None, place), []
     for number, beta in enumerate(settings.betas):
         for upper in (False, True):
             jobs += _jobs(settings, bare, plan, schedule.until(beta), number, upper)

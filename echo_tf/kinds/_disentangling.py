@@ -7,7 +7,7 @@ import numpy as np
 from echo_tf import disentangle
 from echo_tf.echo_sample import EchoSample
 from echo_tf.errors import InputError
-from echo_tf.kinds._training import examples
+from echo_tf.kinds._training import data_of
 
 DONORS = 1_000  # random images, of whose encodings Echo's independent noise is made
 SHOWN = 10  # images reconstructed
@@ -41,7 +41,7 @@ def perform(settings, place):
 def _all_combinations(settings, place):
     """The dataset of the model with all combinations of its factors. Raises InputError where it has none of them."""
     independent = settings.model.model_copy(update={"ground_truth": "independent"})
-    data, _ = examples(independent, place)
+    data, _ = data_of(independent, place)
     if not data.factor_sizes:
         raise InputError(f"{settings.run_path}: {data.name} has no factors of variation to measure disentanglement by.")
     return data

@@ -1,6 +1,5 @@
 """The training and the test of a rate-distortion autoencoder: the work of the kind `autoencoder`."""
 
-import inspect
 import time
 from functools import partial
 
@@ -13,6 +12,7 @@ from echo_tf.errors import InputError
 from echo_tf.evaluation import evaluate, unit_of
 from echo_tf.guards import forget_compiled
 from echo_tf.isometry.decomposed import DecomposedAutoencoder
+from echo_tf.kinds._networks import builder_of, check_network
 from echo_tf.methods import make_method
 from echo_tf.optimizers import FusedAdam
 from echo_tf.penalties import TotalCorrelation
@@ -31,8 +31,8 @@ def perform(settings, place):
     """Trains, tests and saves the model of `autoencoder.Settings`. Returns what the record says of it."""
     network = place.network(settings.network)
     check_network(settings, network)
-    data, said = examples(settings, place)
-    number = _num_training_images(settings, data)
+    data, said = data_of(settings, place)
+    number = num_training_images(settings, data)
     model = build(settings, network, data.image_shape)
     _check_range(settings, data, model)
     if hasattr(model.marginal, "start_from"):
@@ -70,30 +70,30 @@ def perform(settings, place):
     return payload
 
 
-def examples(settings, place):
-    """The dataset of a training, and what its record says of it beside the whole dataset: which of the images by their
-    factors, padded as the network needs it."""
+def data_of(settings, place):
+    """The dataset of a training as its network has it, and what its record says of that beside the whole dataset: which of the
+    images by their factors, padded and scaled."""
     data, said = place.data(settings.dataset), {}
-    if settings.factor_strides:
+    if getattr(settings, "factor_strides", None):
         data = thinned(data, settings.factor_strides)
         said["factor_sizes"] = dict(zip(data.factor_names, data.factor_sizes))
-    if settings.ground_truth == "dependent":
+    if getattr(settings, "ground_truth", "independent") == "dependent":
         of_all = len(data.splits["train"])
         data, kept = dependent(data, settings.blocks, settings.remove_probability, settings.subset_seed)
         number = len(data.splits["train"])
         said |= {"kept_share": number / of_all, "factor_total_correlation_nats": kept.total_correlation}
     padded = data.padded(getattr(place.network(settings.network), "MULTIPLE", 1))
-    return padded, said | ({"padded_to": list(padded.image_shape)} if padded is not data else {})
+    if padded is not data:
+        said["padded_to"] = list(padded.image_shape)
+    wanted = getattr(settings, "pixel_range", None)
+    if wanted is None:
+        return padded, said
+    return padded.scaled(*wanted), said | {"scaled_to": list(wanted)}
 
 
 def build(settings, network, image_shape):
     """The compiled autoencoder of `autoencoder.Settings`, its weights drawn from Keras's global seed."""
-    shared = {"image_shape": tuple(image_shape), "width": settings.width}
-    takes = {builder: inspect.signature(builder).parameters for builder in (network.encoder, network.decoder)}
-    encoder, decoder = (
-        partial(builder, **shared, **{k: v for k, v in settings.network_settings.items() if k in takes[builder]})
-        for builder in takes
-    )
+    encoder, decoder = (builder_of(settings, network, name, image_shape) for name in ("encoder", "decoder"))
     try:
         model = make_method(
             settings.method,
@@ -123,17 +123,6 @@ def _penalties(settings):
     return [TotalCorrelation(settings.gamma, **given)]
 
 
-def check_network(settings, network):
-    """Raises InputError for network_settings that neither builder of the network takes."""
-    parameters = [p for builder in (network.encoder, network.decoder) for p in inspect.signature(builder).parameters]
-    own = [name for name in dict.fromkeys(parameters) if name not in ("latent_dim", "head_activations", "image_shape", "width")]
-    for key in settings.network_settings:
-        if key not in own:
-            raise InputError(
-                f"setting 'network_settings' of {settings.network} may be {', '.join(own) or 'none'}, got {key!r}."
-            )
-
-
 def _mapping_first(decoder, name, latent_dim):
     """A decoder that maps the code before it does anything else; see `autoencoder.Settings`."""
     layer = {
@@ -143,7 +132,7 @@ def _mapping_first(decoder, name, latent_dim):
     return keras.Sequential([keras.Input((latent_dim,)), layer, decoder(latent_dim=latent_dim)], name="decoder")
 
 
-def _num_training_images(settings, data):
+def num_training_images(settings, data):
     number = min(len(data.splits["train"]), settings.train_images or len(data.splits["train"]))
     if number < settings.batch_size:
         raise InputError(f"setting 'batch_size' is {settings.batch_size}, but {data.name} has {number} training images.")
@@ -184,7 +173,7 @@ def tested(settings, place):
     Returns:
         (floats (n, ...), "test", or "train" where a dataset has no other: then at most 10,000 at random).
     """
-    return _tested(examples(settings, place)[0])
+    return _tested(data_of(settings, place)[0])
 
 
 def _tested(data):
@@ -223,19 +212,23 @@ def measure(settings, data, model, place):
 
 
 def _examples(data, shown, reconstructions, model):
-    """Some images, their reconstructions and samples, their range mapped onto [0, 1]; nothing for data that are no images."""
-    if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
+    """Some images, their reconstructions and samples; nothing for data that are no images."""
+    images = packed_images(data, shown[:NUM_EXAMPLES])
+    if images is None:
         return {}
-    low, high = data.limits
-
-    def packed(images):
-        return records.pack_images(np.clip((np.asarray(images) - low) / (high - low), 0, 1))
-
     return {
         "examples": {
-            "images": packed(shown[:NUM_EXAMPLES]),
-            "reconstructions": packed(reconstructions[:NUM_EXAMPLES]),
+            "images": images,
+            "reconstructions": packed_images(data, reconstructions[:NUM_EXAMPLES]),
             "encodings_averaged": EXAMPLE_SAMPLES,
-            "samples": packed(model.generate(NUM_GENERATED)),
+            "samples": packed_images(data, model.generate(NUM_GENERATED)),
         }
     }
+
+
+def packed_images(data, images):
+    """Images as a record keeps them, the data's range mapped onto [0, 1]; None of data that are no images."""
+    if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
+        return None
+    low, high = data.limits
+    return records.pack_images(np.clip((np.asarray(images) - low) / (high - low), 0, 1))

@@ -9,12 +9,18 @@ import pydantic
 from echo_tf.errors import InputError
 from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
-from echo_tf.runs.settings import MOST, NAME, Measurement, Switch
+from echo_tf.runs.settings import MOST, NAME, Measurement, Switch, from_recorded
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("annealed",)
-FIGURES = ("annealed",)
-FIDELITY = {"rule": Switch("moving_average", "cumulative"), "weights": Switch("float64", "float32")}
+FIGURES = ("annealed", "reconstructions")
+FIDELITY = {
+    "rule": Switch("moving_average", "cumulative"),
+    "weights": Switch("float64", "float32"),
+    "mixture": Switch("joint", "product"),
+}
+UNITS = ("nats", "sse", "feature_sse", "units")
+OF_MIXTURES = ("wide_scale", "mixture")
 
 
 class Settings(Measurement):
@@ -26,6 +32,10 @@ class Settings(Measurement):
     label: what to call the sampler in names and figures.
     first_image, num_images: of the test images; parts of a curve on several machines are merged by tables and figures.
     distortion: "own", that of the training, or "squared_error".
+    blur: sigma of a Gaussian, in pixels, that blurs what the decoder gives; None: it does not.
+    wide_weight: of N(0, wide_scale^2 I) in the prior beside N(0, I); None: the prior is the model's own. mixture: whether
+        "joint" or the released code's "product" of mixtures; see `echo_tf.ais.priors.ScaleMixture`.
+    features: the training (kind `classifier`) of a network in whose features images are compared; None: in pixels.
     precision: of decoder and chains.
     reference: exact values beside the curve, "linear_vae" in closed form, "grid" by a sum over a grid of two-dimensional codes.
     The others: as of `echo_tf.ais.plan.Plan` and `echo_tf.ais.Sampler`.
@@ -40,6 +50,11 @@ class Settings(Measurement):
     first_image: int = pydantic.Field(default=0, ge=0)
     num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
     distortion: Literal["own", "squared_error"] = "squared_error"
+    blur: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
+    wide_weight: float | None = pydantic.Field(default=None, gt=0, lt=1)
+    wide_scale: float = pydantic.Field(default=10.0, gt=0, allow_inf_nan=False)
+    mixture: Literal["joint", "product"]
+    features: pydantic.SerializeAsAny[Core] | None = None
     precision: Literal["float32", "float64"] = "float32"
     reference: Literal["linear_vae", "grid"] | None = None
     num_temperatures: int = pydantic.Field(ge=2, le=100 * MOST)
@@ -58,6 +73,18 @@ class Settings(Measurement):
     rule: Literal["moving_average", "cumulative"]
     weights: Literal["float64", "float32"]
 
+    @pydantic.field_validator("features", mode="before")
+    @classmethod
+    def _features_of_their_kind(cls, values):
+        return values if values is None or isinstance(values, Core) else from_recorded(values)
+
+    @pydantic.field_validator("features")
+    @classmethod
+    def _a_classifier(cls, features):
+        if features is not None and features.kind != "classifier":
+            raise ValueError(f"it must be the training of a classifier (kind classifier), got kind {features.kind}")
+        return features
+
     @pydantic.model_validator(mode="before")
     @classmethod
     def _decide_switches(cls, values):
@@ -73,9 +100,17 @@ class Settings(Measurement):
             )
         return self
 
+    @classmethod
+    def foreign(cls, values: dict) -> dict[str, str]:
+        return {} if values.get("wide_weight") else dict.fromkeys(OF_MIXTURES, "the model's own prior")
+
+    def recorded(self) -> dict:
+        return {**super().recorded(), **({"features": self.features.recorded()} if self.features else {})}
+
     @property
     def switches(self) -> dict:
-        return {key: getattr(self, key) for key in FIDELITY}
+        left_out = self.foreign({"wide_weight": self.wide_weight})
+        return {key: getattr(self, key) for key in FIDELITY if key not in left_out}
 
     @property
     def amount(self) -> tuple[int, str]:
@@ -103,7 +138,8 @@ class Settings(Measurement):
 
 
 def needs(settings: Settings) -> list[Core]:
-    return [settings.model] if settings.round == "preliminary" else [settings.model, settings.tuning]
+    trained = [settings.model, *([settings.features] if settings.features else [])]
+    return trained if settings.round == "preliminary" else [*trained, settings.tuning]
 
 
 def perform(settings: Settings, place: Place) -> dict:
@@ -123,8 +159,8 @@ def rows(record: dict) -> list[dict]:
 
 
 def unit_of(row: dict) -> str:
-    """The unit of a row's distortion, "nats" or "sse"."""
-    return next(unit for unit in ("nats", "sse", "units") if f"distortion_{unit}" in row)
+    """The unit of a row's distortion: "nats", "sse", the same of features, or "units" of one's own."""
+    return next(unit for unit in UNITS if f"distortion_{unit}" in row)
 
 
 def line(record: dict) -> str:

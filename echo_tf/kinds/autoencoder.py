@@ -15,6 +15,7 @@ from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
 from echo_tf.runs.settings import MOST, Switch
 from echo_tf.runs.settings import Settings as Core
+from echo_tf.runs.trainings import Training
 
 TABLES = ("summary",)
 FIGURES = ("rate_distortion", "samples")
@@ -55,21 +56,13 @@ GONE = {
 }
 
 
-class _Training(Core):
-    """What is trained on, and how long.
+class _Training(Training):
+    """How it is trained.
 
-    train_images: the first so many training images alone; None: all.
-    epochs or steps: one of the two. checkpoint_steps: steps from one checkpoint and entry of the history to the next.
     beta_warmup_epochs: beta rises linearly from 0 over so many epochs (0: it is constant).
     adam_epsilon: Keras's default is that of the released code for images of 28 x 28, unlike the 1e-8 of Adam's paper.
     """
 
-    dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
-    train_images: int | None = pydantic.Field(default=None, ge=2)
-    epochs: int | None = pydantic.Field(default=None, ge=1, le=MOST)
-    steps: int | None = pydantic.Field(default=None, ge=1, le=100 * MOST)
-    checkpoint_steps: int = pydantic.Field(default=10_000, ge=1, le=MOST)
-    batch_size: int = pydantic.Field(default=100, ge=2, le=MOST)
     learning_rate: pydantic.PositiveFloat = pydantic.Field(default=3e-4, allow_inf_nan=False)
     schedule: Literal["paper", "released", "constant"] = "paper"
     beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
@@ -77,21 +70,10 @@ class _Training(Core):
     adam_epsilon: pydantic.PositiveFloat = pydantic.Field(default=1e-7, allow_inf_nan=False)
 
     @pydantic.model_validator(mode="after")
-    def _of_one_length(self):
-        if (self.epochs is None) == (self.steps is None):
-            said = "both" if self.steps else "neither"
-            raise ValueError(f"setting 'epochs' or 'steps' says how long to train, and one of the two alone, got {said}")
-        if self.steps and self.steps % min(self.steps, self.checkpoint_steps):
-            raise ValueError(
-                f"setting 'steps' is {self.steps}, which is no multiple of checkpoint_steps {self.checkpoint_steps}"
-            )
+    def _warms_up_by_epochs(self):
         if self.steps and self.beta_warmup_epochs:
             raise ValueError("setting 'beta_warmup_epochs' needs 'epochs' in place of 'steps'")
         return self
-
-    @property
-    def amount(self) -> tuple[int, str]:
-        return (self.epochs, "epochs") if self.epochs else (self.steps, "steps")
 
 
 class _Factors(Core):
@@ -198,9 +180,7 @@ class Settings(_Training, _Factors, _Model, _Parts):
         method = values.get("method")
         known = METHODS.get(method) if isinstance(method, str) else None
         own = {*known.settings, *(OF_ECHO if method == "echo" else ())} if known else OF_METHODS
-        found = dict.fromkeys(OF_METHODS - own, f"method {method!r}")
-        if not values.get("steps"):
-            found["checkpoint_steps"] = "a training by epochs"
+        found = {**super().foreign(values), **dict.fromkeys(OF_METHODS - own, f"method {method!r}")}
         if values.get("distortion") != "gaussian":
             found["variance"] = "a distortion other than gaussian"
         if values.get("distortion", "bernoulli") in ("bernoulli", "gaussian"):

@@ -11,7 +11,8 @@ from echo_tf.kinds import ais
 from echo_tf.methods import METHODS
 from echo_tf.runs.records import Result
 
-TITLES = {"vae2": "VAE2", "vae10": "VAE10", "vae100": "VAE100", "linear": "linear VAE"}
+TITLES = {"vae": "VAE", "linear": "linear VAE", "gan": "GAN", "aae": "AAE", "dcgan": "DCGAN"}
+TITLES |= {"gp": "GP-DCGAN", "sn": "SN-DCGAN", "bre": "BRE-DCGAN", "shallow_gan": "shallow GAN"}
 
 
 class Curve(NamedTuple):
@@ -21,6 +22,7 @@ class Curve(NamedTuple):
     points: its rows, `ais.rows`, by rising beta.
     gaps: rows of kind `bidirectional`.
     encoder: rate and distortion of the model's own encoder on the same images, or None.
+    baseline: rows of kind `variational`, encoders trained per beta for the same decoder, or None.
     """
 
     name: str
@@ -29,22 +31,28 @@ class Curve(NamedTuple):
     points: pd.DataFrame
     gaps: list
     encoder: dict | None
+    baseline: pd.DataFrame | None = None
 
 
 def curves(own: Sequence[Result], every: Iterable[Result]) -> list[Curve]:
     """The curves of formal rounds that are finished, in the order of their records."""
+    gaps = [result for result in every if result.settings.kind == "bidirectional" and result.finished]
+    baselines = [result for result in every if result.settings.kind == "variational" and result.finished]
+    return [_curve(name, parts, gaps, baselines) for name, parts in parts_of_curves(own)]
+
+
+def parts_of_curves(own: Sequence[Result]) -> list[tuple[str, list[Result]]]:
+    """(name, the records of its parts in the order of their images) of each curve; see `curves`."""
     groups = {}
     for result in own:
         if result.settings.kind == "ais" and result.settings.round == "formal" and result.finished:
             key = result.settings.model_copy(update={"first_image": 0, "num_images": 1}).work(), result.settings.preset
             groups.setdefault(key, []).append(result)
     parts = [sorted(group, key=lambda result: result.settings.first_image) for group in groups.values()]
-    gaps = [result for result in every if result.settings.kind == "bidirectional" and result.finished]
-    names = _names([group[0].settings for group in parts])
-    return [_curve(name, group, gaps) for name, group in zip(names, parts)]
+    return list(zip(_names([group[0].settings for group in parts]), parts))
 
 
-def _curve(name, parts, gaps):
+def _curve(name, parts, gaps, baselines):
     settings = parts[0].settings
     points = pd.DataFrame(parts[0].rows()) if len(parts) == 1 else merged(parts)
     encoders = [(part.record["encoder"], part.record["images"]) for part in parts if part.record.get("encoder")]
@@ -54,7 +62,18 @@ def _curve(name, parts, gaps):
         names = ("rate_nats", "distortion_nats")
         encoder = {key: sum(one[key] * images for one, images in encoders) / number for key in names}
     mine = [row for gap in gaps if gap.settings.model.work() == settings.work() for row in gap.rows()]
-    return Curve(name, settings, number, points, sorted(mine, key=lambda row: row["beta"]), encoder)
+    mine = sorted(mine, key=lambda row: row["beta"])
+    return Curve(name, settings, number, points, mine, encoder, _baseline(settings, baselines))
+
+
+def _baseline(settings, baselines):
+    """The rows of the baseline of a curve whose decoder, prior and distortion are its model's own."""
+    if settings.distortion != "squared_error" or any((settings.blur, settings.wide_weight, settings.features)):
+        return None
+    for result in baselines:
+        if result.settings.preset == settings.preset and result.settings.model.work() == settings.model.work():
+            return pd.DataFrame(result.rows())
+    return None
 
 
 def merged(parts: Sequence[Result]) -> pd.DataFrame:
@@ -96,6 +115,8 @@ def _names(every):
 
 def _name(settings):
     model = settings.model
-    own = METHODS[model.method].title if hasattr(model, "method") else model.kind
-    base = TITLES.get(model.variant) or ", ".join(filter(None, [own, model.variant]))
+    own = METHODS[model.method].title if hasattr(model, "method") else model.kind.upper()
+    stem = (model.variant or "").rstrip("0123456789")
+    size = (model.variant or "")[len(stem) :]
+    base = TITLES[stem] + size if stem in TITLES else ", ".join(filter(None, [own, model.variant]))
     return ", ".join(filter(None, [base, settings.label and settings.label.replace("_", " ")]))

@@ -1,0 +1,175 @@
+"""An adversarial autoencoder as a Keras model: the code is pushed to its prior by a discriminator of codes.
+
+x --encoder--> code z --decoder--> f(z)
+                 |
+                 +--discriminator--> logit      z ~ N(0, I) --discriminator--> logit
+"""
+
+import keras
+from keras import ops
+
+from echo_tf.adversarial.losses import LOSSES
+from echo_tf.distortions import SquaredError
+from echo_tf.guards import on_tensorflow_cpu
+from echo_tf.heads import outputs_of
+from echo_tf.marginals import StandardNormal
+
+LOSS = LOSSES["non_saturating"]
+
+
+@keras.saving.register_keras_serializable(package="echo_tf")
+class AdversarialAutoencoder(keras.Model):
+    """An autoencoder of small squared error whose codes a discriminator cannot tell from draws of N(0, I).
+
+    A step of `fit` has three parts, each with an optimizer of its own: encoder and decoder lower the squared error, the
+    discriminator learns to tell codes from draws, the encoder learns to be taken for draws. The encoder's two gradients are
+    of one pass.
+
+    Reference: Makhzani, Shlens, Jaitly, Goodfellow and Frey, "Adversarial Autoencoders" (2015), section 2.
+
+    Args:
+        encoder: Keras model, x (B, ...) -> z (B, d), deterministic; or -> [loc, log_scale], both (B, d), and z is drawn from
+            N(loc, exp(2 log_scale)).
+        decoder: Keras model, z (B, d) -> f(z) of the shape of x.
+        discriminator: Keras model, z (B, d) -> logit (B, 1), high for draws of N(0, I).
+        seed: of draws, an integer or None.
+
+    Call arguments:
+        x: (B, ...).
+
+    Returns (of a call): {"code": z (B, d), "distortion": squared error summed over an example (B,), "reconstruction": f(z)}.
+
+    `fit` takes x alone and reports "distortion", "discriminator_loss", "encoder_loss" (nats) and "loss", their sum.
+
+    Raises:
+        ValueError: for networks whose shapes do not fit each other, or another backend than TensorFlow.
+    """
+
+    def __init__(self, encoder, decoder, discriminator, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        _check(encoder, decoder, discriminator)
+        self.encoder, self.decoder, self.discriminator, self.seed = encoder, decoder, discriminator, seed
+        self.marginal, self.measure_of_distortion = StandardNormal(), SquaredError()
+        self.measure_of_distortion.build(encoder.input_shape, decoder.output_shape)
+        self._seeds = keras.random.SeedGenerator(seed)
+        names = ("loss", "distortion", "discriminator_loss", "encoder_loss")
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    @property
+    def latent_dim(self):
+        """d."""
+        return self.decoder.input_shape[-1]
+
+    @property
+    def is_stochastic(self):
+        """Whether the code is drawn."""
+        return len(outputs_of(self.encoder)) == 2
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def code(self, x, training=False):
+        """z of examples x (B, ...), one draw each of a stochastic encoder: (B, d)."""
+        encodings = self.encoder(x, training=training)
+        if not self.is_stochastic:
+            return encodings
+        loc, log_scale = encodings
+        return loc + ops.exp(log_scale) * keras.random.normal(ops.shape(loc), dtype=loc.dtype, seed=self._seeds)
+
+    def call(self, x, training=False):
+        code = self.code(x, training)
+        output = self.decoder(code, training=training)
+        return {"code": code, "distortion": self.measure_of_distortion(x, output), "reconstruction": output}
+
+    def compile(self, optimizer="adam", discriminator_optimizer="adam", encoder_optimizer="adam", jit_compile=None):
+        """As `keras.Model.compile`, with an optimizer for each part of a step: of encoder and decoder, of the discriminator,
+        of the encoder against it. jit_compile None: no XLA on a CPU."""
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(f"an AAE trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
+        if jit_compile is None:
+            jit_compile = False if on_tensorflow_cpu() else "auto"
+        super().compile(optimizer=optimizer, jit_compile=jit_compile)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.encoder_optimizer = keras.optimizers.get(encoder_optimizer)
+        for one, part in ((self.optimizer, self.autoencoding), (self.encoder_optimizer, self.encoder.trainable_variables)):
+            one.build(part)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def autoencoding(self):
+        """The variables that the squared error moves: those of encoder and decoder."""
+        return [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+
+    def generate(self, n):
+        """n samples f(z), z ~ N(0, I), a numpy array (n, ...)."""
+        z = keras.random.normal((n, self.latent_dim), seed=self._seeds)
+        return ops.convert_to_numpy(self.decoder(z, training=False))
+
+    def gradients(self, x):
+        """({name: term}, {part: its gradients}) of a step on x (B, ...), the parts "autoencoder" (of `autoencoding`),
+        "discriminator" and "encoder", each in the order of its variables."""
+        import tensorflow as tf
+
+        draws = keras.random.normal((ops.shape(x)[0], self.latent_dim), seed=self._seeds)
+        autoencoding, of_encoder, of_discriminator = (
+            [variable.value for variable in part]
+            for part in (self.autoencoding, self.encoder.trainable_variables, self.discriminator.trainable_variables)
+        )
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch([*autoencoding, *of_discriminator])
+            code = self.code(x, training=True)
+            distortion = ops.mean(self.measure_of_distortion(x, self.decoder(code, training=True)))
+            as_draws, as_codes = (self.discriminator(part, training=True) for part in (draws, ops.stop_gradient(code)))
+            of_telling = LOSS.discriminator(as_draws, as_codes)
+            of_passing = LOSS.generator(self.discriminator(code, training=True))
+        terms = {"distortion": distortion, "discriminator_loss": of_telling, "encoder_loss": of_passing}
+        return terms, {
+            "autoencoder": tape.gradient(distortion, autoencoding),
+            "discriminator": tape.gradient(of_telling, of_discriminator),
+            "encoder": tape.gradient(of_passing, of_encoder),
+        }
+
+    def train_step(self, data):
+        x, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        terms, gradients = self.gradients(x)
+        self.optimizer.apply(gradients["autoencoder"], self.autoencoding)
+        self.discriminator_optimizer.apply(gradients["discriminator"], self.discriminator.trainable_variables)
+        self.encoder_optimizer.apply(gradients["encoder"], self.encoder.trainable_variables)
+        for name, value in {**terms, "loss": sum(terms.values())}.items():
+            self._trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def get_config(self):
+        parts = {name: getattr(self, name) for name in ("encoder", "decoder", "discriminator")}
+        serialized = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return {**super().get_config(), **serialized, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        names = ("encoder", "decoder", "discriminator")
+        return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in names}})
+
+    def get_compile_config(self):
+        names = ("optimizer", "discriminator_optimizer", "encoder_optimizer")
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+
+    def compile_from_config(self, config):
+        self.compile(**{name: keras.saving.deserialize_keras_object(one) for name, one in config.items()})
+
+
+def _check(encoder, decoder, discriminator):
+    shapes = [tuple(output.shape) for output in outputs_of(encoder)]
+    if len(shapes) not in (1, 2) or any(len(shape) != 2 or shape != shapes[0] for shape in shapes):
+        raise ValueError(f"the encoder must give a code (B, d), or [loc, log_scale], both (B, d), got {shapes}.")
+    for name, network in (("decoder", decoder), ("discriminator", discriminator)):
+        if tuple(network.input_shape[1:]) != shapes[0][1:]:
+            raise ValueError(f"the {name} must take codes (B, {shapes[0][1]}), got the input {network.input_shape}.")
+    if decoder.output_shape[1:] != encoder.input_shape[1:]:
+        raise ValueError(
+            f"the decoder's output must have the shape of x, {encoder.input_shape[1:]} an example, "
+            f"got {decoder.output_shape[1:]}."
+        )
+    if discriminator.output_shape[1:] != (1,):
+        raise ValueError(f"the discriminator must give one logit a code, (B, 1), got {discriminator.output_shape}.")

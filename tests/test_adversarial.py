@@ -1,0 +1,231 @@
+"""Adversarial networks: their penalties against closed forms, whose gradient goes where, signs of a collapse, refusals."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from echo_tf.adversarial import (
+    AdversarialAutoencoder,
+    GenerativeAdversarialNetwork,
+    gradient_penalty,
+    indicators,
+    representation_entropy,
+)
+from echo_tf.adversarial.collapse import nearest, spread
+from models import radford2016, wu2017
+
+SHAPE = {"image_shape": (4, 4, 1), "width": 0.01}
+
+
+def gan(**more):
+    keras.utils.set_random_seed(0)
+    model = GenerativeAdversarialNetwork(wu2017.decoder(3, **SHAPE), wu2017.discriminator(**SHAPE), seed=0, **more)
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    return model
+
+
+def aae(heads=2):
+    keras.utils.set_random_seed(0)
+    encoder = wu2017.encoder(3, **SHAPE, activation="relu")
+    encoder = keras.Model(encoder.inputs[0], encoder.outputs[:heads] if heads == 2 else encoder.outputs[0])
+    model = AdversarialAutoencoder(encoder, wu2017.decoder(3, **SHAPE), wu2017.discriminator((3,), 0.01), seed=0)
+    model.compile(*(keras.optimizers.Adam(1e-3) for _ in range(3)))
+    return model
+
+
+def images(number=20):
+    return np.random.default_rng(0).random((number, 4, 4, 1)).astype(np.float32)
+
+
+def moved(before, network):
+    return [bool(np.any(old != new)) for old, new in zip(before, network.get_weights())]
+
+
+def test_the_penalty_of_a_linear_discriminator_is_its_closed_form_with_its_gradient():
+    layer = keras.layers.Dense(1)
+    discriminator = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), layer])
+    w = np.random.default_rng(1).normal(size=(16, 1)).astype(np.float32)
+    layer.set_weights([w, np.ones(1)])
+    with tf.GradientTape() as tape:
+        found = gradient_penalty(discriminator, images(), images()[::-1], seed=3)
+    norm = np.linalg.norm(w)
+    assert float(found) == pytest.approx((norm - 1) ** 2, rel=1e-5)
+    assert np.allclose(tape.gradient(found, layer.kernel.value), 2 * (norm - 1) / norm * w, rtol=1e-4)
+
+
+def test_the_penalty_is_taken_between_real_and_fake_examples():
+    # of x^2 / 2 the gradient is x itself: between 0 and 3, uniformly, (x - 1)^2 has the mean 1
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x * x / 2)])
+    found = gradient_penalty(model, tf.zeros((40_000, 1)), 3 * tf.ones((40_000, 1)), seed=0)
+    assert float(found) == pytest.approx(1.0, abs=0.02)
+
+
+def test_spectral_normalization_leaves_the_largest_singular_value_1():
+    keras.utils.set_random_seed(0)
+    discriminator = radford2016.discriminator((16, 16, 3), 0.05, normalization="spectral")
+    x = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype(np.float32)
+    for _ in range(100):
+        discriminator(x, training=True)
+    layers = [layer for layer in discriminator.layers if isinstance(layer, keras.layers.SpectralNormalization)]
+    assert len(layers) == 5
+    for layer in layers:
+        kernel = np.asarray(layer.layer.kernel)
+        assert np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]))[1][0] == pytest.approx(1.0, abs=0.02)
+
+
+def test_representation_entropy_is_its_definition_on_signs():
+    signs = np.array([[1, 1, -1, 1], [1, -1, -1, -1], [-1, -1, 1, -1]])
+    of_units = np.mean([np.mean(column) ** 2 for column in signs.T])
+    pairs = [abs(signs[k] @ signs[m]) / 4 for k in range(3) for m in range(3) if k != m]
+    found = representation_entropy(tf.constant(5.0 * signs, tf.float32), softness=1e-6)
+    assert float(found) == pytest.approx(of_units + np.mean(pairs), rel=1e-4)
+    assert float(representation_entropy(tf.ones((5, 3)), softness=1e-6)) == pytest.approx(2.0, rel=1e-4)
+
+
+def test_a_step_of_a_gan_moves_each_network_by_its_own_loss():
+    model, x = gan(penalty_weight=1.0), tf.constant(images())
+    before, generator = model.discriminator.get_weights(), model.generator.get_weights()
+    fakes = model.generator(tf.random.normal((20, 3)))
+    model._discriminator_step(x, fakes)
+    assert all(moved(before, model.discriminator)) and not any(moved(generator, model.generator))
+    model = gan()
+    model.discriminator_optimizer.learning_rate = 0.0
+    discriminator = model.discriminator.get_weights()
+    model.train_step((x,))
+    assert not any(moved(discriminator, model.discriminator)) and all(moved(generator, model.generator))
+
+
+def test_each_part_of_an_aae_gets_its_own_gradient_and_no_other():
+    for heads in (1, 2):
+        model, x = aae(heads), tf.constant(images())
+        for part, own in (
+            ("optimizer", (model.encoder, model.decoder)),
+            ("discriminator_optimizer", (model.discriminator,)),
+            ("encoder_optimizer", (model.encoder,)),
+        ):
+            for name in ("optimizer", "discriminator_optimizer", "encoder_optimizer"):
+                getattr(model, name).learning_rate = 1e-3 if name == part else 0.0
+            networks = (model.encoder, model.decoder, model.discriminator)
+            before = [network.get_weights() for network in networks]
+            model.train_step((x,))
+            for network, weights in zip(networks, before):
+                assert any(moved(weights, network)) == (network in own), (part, network.name)
+
+
+def test_the_gradients_of_an_aae_are_those_of_its_three_losses():
+    model, x = aae(1), tf.constant(images())
+    terms, gradients = model.gradients(x)
+    with tf.GradientTape(persistent=True) as tape:
+        code = model.encoder(x)
+        distortion = tf.reduce_mean(tf.reduce_sum((x - model.decoder(code)) ** 2, [1, 2, 3]))
+        passing = tf.reduce_mean(-tf.math.log_sigmoid(model.discriminator(code)))
+    assert float(terms["distortion"]) == pytest.approx(float(distortion), rel=1e-5)
+    encoding = [v.value for v in model.encoder.trainable_variables]
+    for found, expected in zip(gradients["encoder"], tape.gradient(passing, encoding)):
+        assert np.allclose(found, expected, atol=1e-6)
+    for found, expected in zip(gradients["autoencoder"], tape.gradient(distortion, encoding)):
+        assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_a_gan_learns_a_gaussian():
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    generator = keras.Sequential([keras.Input((2,)), layers.Dense(16, "relu"), layers.Dense(1)])
+    hidden = [layers.Dense(32, "relu") for _ in range(2)]
+    discriminator = keras.Sequential([keras.Input((1,)), *hidden, layers.Dense(1)])
+    model = GenerativeAdversarialNetwork(generator, discriminator, penalty_weight=0.1, seed=1)
+    model.compile(keras.optimizers.Adam(1e-3, 0.5), keras.optimizers.Adam(1e-2, 0.5))
+    x = np.random.default_rng(0).normal(1.5, 0.5, (6400, 1)).astype(np.float32)
+    model.fit(x, batch_size=64, epochs=6, verbose=0)
+    samples = model.generate(2000)
+    assert samples.mean() == pytest.approx(1.5, abs=0.15) and samples.std() == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("make", [lambda: gan(penalty_weight=2.0, entropy_weight=0.5), aae])
+def test_a_saved_model_is_the_same(make, tmp_path):
+    model = make()
+    model.fit(images(), batch_size=10, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    z = np.ones((2, 3), np.float32)
+    assert np.array_equal(model.decoder(z), loaded.decoder(z)) and loaded.get_config().keys() == model.get_config().keys()
+    loaded.fit(images(), batch_size=10, verbose=0)
+
+
+@pytest.mark.parametrize("normalization", radford2016.NORMALIZATIONS)
+def test_a_dcgan_takes_a_step_and_stays_within_its_range(normalization):
+    keras.utils.set_random_seed(0)
+    shape = {"image_shape": (16, 16, 3), "width": 0.05}
+    weights = {"none": (10.0, 0.0), "batch": (0.0, 0.1), "spectral": (0.0, 0.0)}[normalization]
+    networks = radford2016.decoder(5, **shape), radford2016.discriminator(**shape, normalization=normalization)
+    model = GenerativeAdversarialNetwork(*networks, "non_saturating", *weights, seed=0)
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 16, 16, 3)).astype(np.float32)
+    history = model.fit(x, batch_size=10, epochs=2, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert model.generate(3).shape == (3, 16, 16, 3) and np.abs(model.generate(3)).max() <= 1
+
+
+def test_the_sizes_of_networks_are_the_papers():
+    assert radford2016.decoder(100).count_params() == 100 * 4096 + 16 * (2**19 + 2**17 + 2**15 + 384) + 4 * 1920
+    assert wu2017.decoder(10, depth=1).count_params() == 11 * 1024 + 1025 * 784
+
+
+def test_indicators_of_the_data_themselves_show_no_collapse_and_one_image_over_and_over_shows_it():
+    rng = np.random.default_rng(0)
+    means = 10 * rng.normal(size=(5, 1, 12))
+    draw = [(means + rng.normal(size=(5, n, 12))).reshape(-1, 12) for n in (200, 60, 60)]
+    train, test, fresh = draw
+    labels = [np.repeat(np.arange(5), n) for n in (200, 60)]
+    healthy = indicators(fresh, train, test, *labels)
+    assert healthy["signs"] == [] and healthy["covered_classes"] == 5 and healthy["classifier_accuracy_share"] > 0.95
+    assert healthy["class_entropy_nats"] == pytest.approx(np.log(5), abs=0.01)
+    assert healthy["nearest_sse"] == pytest.approx(healthy["test_nearest_sse"], rel=0.2)
+    collapsed = indicators(np.repeat(train[:1], 300, 0) + 1e-3 * rng.normal(size=(300, 12)), train, test, *labels)
+    assert len(collapsed["signs"]) == 3 and collapsed["covered_classes"] == 1
+    partial = indicators(fresh[:120], train, test, *labels)
+    assert "samples cover 2 of 5 classes" in partial["signs"]
+
+
+def test_spread_and_nearest_are_what_loops_give():
+    rng = np.random.default_rng(0)
+    a, train = rng.normal(size=(7, 4)), rng.normal(size=(30, 4))
+    pairs = [np.sum((a[i] - a[j]) ** 2) for i in range(7) for j in range(7) if i != j]
+    assert spread(a) == pytest.approx(np.mean(pairs))
+    squared = ((a[:, None] - train[None]) ** 2).sum(-1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echo_tf.adversarial.collapse.AT_ONCE", 8)
+        found = nearest(a, train)
+    assert np.array_equal(found.rows, squared.argmin(1)) and np.allclose(found.squared, squared.min(1))
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: gan(penalty_weight=-1.0), "penalty_weight must be 0 or more, got -1.0"),
+        (lambda: gan(loss="hinge"), "loss must be one of non_saturating, wasserstein"),
+        (
+            lambda: GenerativeAdversarialNetwork(wu2017.decoder(3, **SHAPE), wu2017.discriminator((5, 5, 1), 0.01)),
+            r"take the generator's images, \(4, 4, 1\), got \(5, 5, 1\)",
+        ),
+        (
+            lambda: GenerativeAdversarialNetwork(
+                radford2016.decoder(3, (16, 16, 1), 0.02), radford2016.discriminator((16, 16, 1), 0.02), penalty_weight=1.0
+            ),
+            "batch normalization",
+        ),
+        (
+            lambda: AdversarialAutoencoder(
+                wu2017.encoder(3, **SHAPE), wu2017.decoder(3, **SHAPE), wu2017.discriminator((4,), 0.01)
+            ),
+            r"the discriminator must take codes \(B, 3\)",
+        ),
+        (lambda: radford2016.discriminator(normalization="layer"), "normalization must be one of batch, spectral, none"),
+        (lambda: radford2016.decoder(3, (20, 20, 3)), "divisible by 16"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(make, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)
