@@ -3,9 +3,7 @@
 import argparse
 
 FETCHED = "binary_mnist, fashion_mnist, mnist, cifar10, dsprites"  # a test holds it against the catalogue
-BENCHES = (
-    "ais, gan, step, checks, codes, bfloat16, methods, vamp, fit, study, torch, ring, commands"  # against bench.py
-)
+BENCHES = "ais, gan, step, checks, codes, bfloat16, methods, vamp, fit, study, torch, ring, commands"  # against bench.py
 SETTINGS = """settings:
   A configuration is a YAML file of configs/. Its base and axes, the preset and then key=value say what one run is:
     python run.py train echo/table1 --preset short dataset=binary_mnist method=vae seed=1
