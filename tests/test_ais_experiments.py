@@ -11,11 +11,13 @@ from echo_tf.ais.curve import finish, formal_round, preliminary_round
 from echo_tf.ais.decoders import blur_matrix
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
+from echo_tf.figures import together
 from echo_tf.kinds import ais, bidirectional, classifier, variational
 from echo_tf.kinds._annealing import features_of
 from echo_tf.runs import records
 from echo_tf.runs.place import model_path
 from echo_tf.runs.runner import missing, run
+from echo_tf.tables import Material
 from echo_tf.tables.annealed_curves import curves
 from echo_tf.theory.linear_vae import linear_vae_squared_error
 from models import huang2020, wu2017
@@ -124,6 +126,24 @@ def test_curves_of_changed_models_stand_beside_each_other_and_show_reconstructio
     assert done(given, bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=result.settings)).finished
     every = records.read_all(given.results)
     assert [curve.name for curve in curves(every, every)] == ["VAE, blur", "VAE, f", "VAE, mixture"]
+
+
+def test_curves_of_several_studies_stand_on_one_chart_where_nothing_about_them_is_changed():
+    model, other = tiny(**MODEL), tiny(**{**MODEL, "latent_dim": 3})
+    settings = [
+        ais.Settings(study="ais/seeds", model=model, **SMALL, formal_seed=11),
+        ais.Settings(study="ais/seeds", model=model, **SMALL, formal_seed=12),
+        ais.Settings(study="ais/gans", model=other, **SMALL),
+        ais.Settings(study="ais/gans", model=other, **SMALL, first_image=3),
+        ais.Settings(study="ais/blur", model=model, **SMALL, blur=1.0),
+        ais.Settings(study="ais/mixture", model=model, **SMALL, wide_weight=0.5),
+        ais.Settings(study="ais/own", model=model, **SMALL, distortion="own"),
+        ais.Settings(study="ais/label", model=model, **SMALL, label="x"),
+        ais.Settings(study="echo/x", model=tiny(**{**MODEL, "latent_dim": 4}), **SMALL),
+    ]
+    every = [records.Result(f"{i}.json", {"status": "finished"}, one) for i, one in enumerate(settings)]
+    found = together.plain(Material("results", "ais/together", [], every))
+    assert [result.path for result in found] == ["0.json", "2.json", "3.json"]
 
 
 def many_bars():
