@@ -196,13 +196,20 @@ def command_reproduce(options):
 
 
 def do_needed(runs, options, tools):
-    """Does the runs that others need and that have no record. Returns the exit status."""
+    """Does the runs that others need and that have no record: first those that need none themselves, and so on, as an engine
+    may do what it is given in any order. Returns the exit status."""
     from echo_tf.runs.place import find
     from echo_tf.runs.runner import missing
 
-    todo = [settings for settings in runs if find(settings, tools.results) is None]
-    needed = list(dict.fromkeys(other for settings in todo for other in missing(settings, tools)))
-    return run_all(needed, options, tools) if needed else 0
+    todo, done, statuses = [settings for settings in runs if find(settings, tools.results) is None], set(), [0]
+    while ready := [
+        settings
+        for settings in dict.fromkeys(other for one in todo for other in missing(one, tools))
+        if settings not in done and not missing(settings, tools)
+    ]:
+        statuses.append(run_all(ready, options, tools))
+        done |= {*ready}
+    return 1 if 1 in statuses else max(statuses)
 
 
 def study_names(names):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf.ais.averages import Exact
 from echo_tf.ais.target import Target
 from echo_tf.distortions import Gaussian, SquaredError
 
@@ -15,16 +16,13 @@ TOLERATED = 0.1  # nats
 AT_ONCE = 20_000
 
 
-def linear(target: Target, betas: np.ndarray) -> np.ndarray:
+def linear(target: Target, betas: np.ndarray) -> Exact:
     """The curve of a linear decoder under N(0, I) in closed form; see `echo_tf.theory.linear_vae`.
-
-    Returns:
-        (R, 3): rate, distortion and -log Z, means over the images.
 
     Raises:
         ValueError: for a decoder that is not one dense layer, another prior, or a distortion that is not quadratic.
     """
-    from echo_tf.theory.linear_vae import linear_vae, linear_vae_squared_error
+    from echo_tf.theory.linear_vae import linear_vae_per_image, linear_vae_squared_error_per_image
 
     weights = [np.asarray(w, np.float64) for w in getattr(target.decoder, "weights", ())]
     shapes = [w.ndim for w in weights]
@@ -32,17 +30,15 @@ def linear(target: Target, betas: np.ndarray) -> np.ndarray:
         raise ValueError("a linear decoder (one dense layer, no activation), N(0, I) and a quadratic distortion are needed.")
     images = np.asarray(target.images, np.float64).reshape(target.num_images, -1)
     if isinstance(target.measure, SquaredError):
-        curve = linear_vae_squared_error(weights[0].T, weights[1], images, betas)
-        columns = ("rate_nats", "distortion_sse", "log_z_nats")
+        found = linear_vae_squared_error_per_image(weights[0].T, weights[1], images, betas)
     else:
         variance = float(np.exp(np.asarray(target.measure.log_variance)))
-        curve = linear_vae(weights[0].T, weights[1], images, betas, variance)
-        columns = ("rate_nats", "distortion_nats", "log_z_nats")
-    return curve[list(columns)].to_numpy() * [1, 1, -1]
+        found = linear_vae_per_image(weights[0].T, weights[1], images, betas, variance)
+    return Exact(found.distortion, found.log_z_nats)
 
 
-def grid(target: Target, betas: np.ndarray) -> np.ndarray:
-    """The curve of a decoder of two-dimensional codes, by a sum over cells of the plane; Returns and Raises as `linear`.
+def grid(target: Target, betas: np.ndarray) -> Exact:
+    """The curve of a decoder of two-dimensional codes, by a sum over cells of the plane; raises ValueError for other codes.
 
     Up to beta 10 these are all cells of a grid; for every further factor of 4 in beta, each cell that still counts is split
     into 4, as posteriors shrink with 1 / sqrt(beta). Warns where they are too narrow for the cells: where two halves of them,
@@ -72,8 +68,7 @@ def grid(target: Target, betas: np.ndarray) -> np.ndarray:
     if worst > TOLERATED:
         said = f"the posteriors are narrow for the cells of the grid: log Z may be wrong by {worst:.2g} nats."
         warnings.warn(said, stacklevel=2)
-    log_z, mean = found[:, 0].mean(-1), found[:, 1].mean(-1)
-    return np.stack([-log_z - betas * mean, mean, -log_z], 1)
+    return Exact(found[:, 1], found[:, 0])
 
 
 class _Cells(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from echo_tf.figures import style
-from echo_tf.tables.annealed_curves import curves
+from echo_tf.tables.annealed_curves import parts_of_curves
 
 STYLES = [
     (style.BLACK, "o", "-"),
@@ -20,7 +20,7 @@ STYLES = [
 
 def write(material):
     """Draws <preset>_samplers; returns the path of the PNG, none where no record has exact values."""
-    table = errors(curves(material.own, material.every))
+    table = errors(parts_of_curves(material.own))
     stems = [(preset, Path(material.results, "figures", material.study, f"{preset}_samplers")) for preset in _presets(table)]
     return [
         style.save(style.drawn(_draw, table[table["preset"] == preset], preset), stem, {"": table[table["preset"] == preset]})
@@ -30,22 +30,23 @@ def write(material):
 
 def errors(found):
     """A row a curve with exact values: its model, its sampler (the label up to the last _), gradients of the formal round for
-    each chain, and the mean and the largest error of -log Z over betas, nats."""
+    each chain, and |error| of -log Z in nats: averaged over betas, of the median image and of the worst, whose chains may all
+    have missed the best mode."""
     rows = []
-    for curve in found:
-        if "exact_neg_log_z_nats" not in curve.points or not curve.settings.label:
+    for name, parts in found:
+        settings, arrays = parts[0].settings, [part.arrays("images") for part in parts]
+        if not settings.label or not all("exact_log_z" in one for one in arrays):
             continue
-        settings = curve.settings
-        error = (curve.points["neg_log_z_nats"] - curve.points["exact_neg_log_z_nats"]).abs()
+        of_images = np.concatenate([np.abs(one["log_z"] - one["exact_log_z"]).mean(0) for one in arrays])
         rows.append(
             {
                 "preset": settings.preset,
-                "model": curve.name.partition(",")[0],
+                "model": name.partition(",")[0],
                 "sampler": settings.label.rpartition("_")[0].replace("_", " "),
                 "gradients": (settings.num_temperatures - 1) * (settings.leapfrog_steps + (settings.transition == "tfp_hmc")),
-                "mean_error_nats": error.mean(),
-                "largest_error_nats": error.max(),
-                "images": curve.images,
+                "median_image_error_nats": np.median(of_images),
+                "worst_image_error_nats": of_images.max(),
+                "images": len(of_images),
             }
         )
     return pd.DataFrame(rows)
@@ -58,14 +59,19 @@ def _presets(table):
 def _draw(table, preset):
     models = list(dict.fromkeys(table["model"]))
     samplers = list(dict.fromkeys(table["sampler"]))
-    figure = style.new_figure(3.4 * len(models) + 0.6, 3.6)
-    figure.suptitle(f"error of −log Z, preset {preset}")
-    for axes, model in zip(np.atleast_1d(figure.subplots(1, len(models), squeeze=False)[0]), models):
-        for sampler, (color, marker, dashes) in zip(samplers, STYLES * len(samplers)):
-            rows = table[(table["model"] == model) & (table["sampler"] == sampler)].sort_values("gradients")
-            look = {"color": color, "marker": marker, "linestyle": dashes, "markersize": 4, "label": sampler}
-            axes.plot(rows["gradients"], rows["mean_error_nats"], **look)
-        axes.set(xscale="log", yscale="log", title=model, xlabel="gradients of a chain")
-        axes.set_ylabel("mean |error| over β (nats)")
-    axes.legend(frameon=False)
+    figure = style.new_figure(3.4 * len(models) + 1.6, 5.6)
+    figure.suptitle(f"|error| of −log Z, mean over β (nats), preset {preset}")
+    grid = figure.subplots(2, len(models), squeeze=False, sharex=True)
+    for line, of_image in zip(grid, ("median", "worst")):
+        for axes, model in zip(line, models):
+            for sampler, (color, marker, dashes) in zip(samplers, STYLES * len(samplers)):
+                rows = table[(table["model"] == model) & (table["sampler"] == sampler)].sort_values("gradients")
+                look = {"color": color, "marker": marker, "linestyle": dashes, "markersize": 4, "label": sampler}
+                axes.plot(rows["gradients"], rows[f"{of_image}_image_error_nats"], **look)
+            axes.set(xscale="log", yscale="log")
+        line[0].set_ylabel(f"{of_image} image")
+    for above, below, model in zip(*grid, models):
+        above.set_title(model)
+        below.set_xlabel("gradients of a chain")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     return figure

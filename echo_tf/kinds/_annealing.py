@@ -65,12 +65,15 @@ def perform(settings, place):
     if settings.round == "preliminary":
         place.attach("step_sizes", annealing.tuned(plan.tuned_for).arrays())
     else:
-        place.attach("images", {name: getattr(found, name) for name in ("betas", "log_z", "distortion", "ess", "acceptance")})
+        of_images = {name: getattr(found, name) for name in ("betas", "log_z", "distortion", "ess", "acceptance")}
         payload["encoder"] = encoder_point(settings, model, place)
         payload |= reconstructions(settings, annealing, images, image_decoder(settings, model), place)
         if settings.reference:
             exact = {"linear_vae": linear, "grid": grid}[settings.reference](target, found.betas)
-            curve[[f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]] = exact
+            columns = [f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]
+            curve[columns] = exact.curve(found.betas)
+            of_images |= {"exact_log_z": exact.log_z, "exact_distortion": exact.distortion}
+        place.attach("images", of_images)
     return {**payload, "curve": {name: [_short(value) for value in values] for name, values in curve.items()}}
 
 

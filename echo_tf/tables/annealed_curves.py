@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from echo_tf.ais.averages import standard_error
+from echo_tf.ais.averages import Exact, standard_error
 from echo_tf.kinds import ais
 from echo_tf.methods import METHODS
 from echo_tf.runs.records import Result
@@ -84,14 +84,17 @@ def merged(parts: Sequence[Result]) -> pd.DataFrame:
     rows = pd.DataFrame(parts[0].rows())
     unit = ais.unit_of(rows.iloc[0])
     betas = parts[0].arrays("images")["betas"]
-    found = {name: [] for name in ("log_z", "distortion", "ess", "acceptance")}
+    names = ["log_z", "distortion", "ess", "acceptance"]
+    if all("exact_log_z" in part.arrays("images") for part in parts):
+        names += ["exact_log_z", "exact_distortion"]
+    found = {name: [] for name in names}
     for part in parts:
         arrays = part.arrays("images")
         for name, columns in found.items():
             columns += [np.interp(betas, arrays["betas"], column) for column in arrays[name].T]
-    log_z, distortion, ess, acceptance = (np.array(columns).T for columns in found.values())
+    log_z, distortion, ess, acceptance, *exact = (np.array(columns).T for columns in found.values())
     rate = -log_z - betas[:, None] * distortion
-    return pd.DataFrame(
+    points = pd.DataFrame(
         {
             "beta": betas,
             "rate_nats": rate.mean(1),
@@ -104,6 +107,10 @@ def merged(parts: Sequence[Result]) -> pd.DataFrame:
             "acceptance_share": acceptance.mean(1),
         }
     )
+    if exact:
+        columns = [f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]
+        points[columns] = Exact(exact[1], exact[0]).curve(betas)
+    return points
 
 
 def _names(every):

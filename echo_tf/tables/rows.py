@@ -15,8 +15,9 @@ def write(material: Material) -> str | None:
     recorded = [result.settings.recorded() for result in found]
     varying = [key for key in recorded[0] if any(other.get(key) != recorded[0][key] for other in recorded)] if found else []
     columns = list(dict.fromkeys(["preset", *(key for key in varying if key not in ("name", "model")), "seed"]))
+    named = "name" in varying or "model" in varying
     rows = [
-        {**({"run": result.settings.run_name} if "name" in varying else {}), **{k: s.get(k) for k in columns}, **row}
+        {**({"run": result.settings.run_name} if named else {}), **{k: s.get(k) for k in columns}, **row}
         for result, s in zip(found, recorded)
         for row in result.rows()
     ]

@@ -71,9 +71,14 @@ def linear_vae_squared_error(weights, bias, images, betas):
     Returns:
         A DataFrame: beta, rate_nats, distortion_sse, log_z_nats.
     """
+    return _means(betas, linear_vae_squared_error_per_image(weights, bias, images, betas), "distortion_sse")
+
+
+def linear_vae_squared_error_per_image(weights, bias, images, betas):
+    """As `linear_vae_squared_error`, for each image: LinearVae of arrays (num_betas, num_images)."""
     betas = checked_betas(betas, zero=True)
     rate, error, _ = _rate_and_error(weights, bias, images, 2 * betas)
-    return _means(betas, LinearVae(rate, error, -(rate + betas[:, None] * error)), "distortion_sse")
+    return LinearVae(rate, error, -(rate + betas[:, None] * error))
 
 
 def _means(betas, per_image, distortion):
