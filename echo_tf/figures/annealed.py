@@ -14,6 +14,7 @@ from echo_tf.tables.annealed_curves import curves
 
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.BLACK, style.GREY)
 DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
+DASHES_OF_BOUNDS = ((0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)), "-")
 LABELS = {"sse": "distortion (sum of squared errors per image{})", "nats": "distortion (nats per image)"}
 LABELS["feature_sse"] = "distortion (sum of squared errors of features per image)"
 LOWEST_RATE = 0.3  # nats; below it, curves are noise on a logarithmic axis
@@ -69,7 +70,7 @@ def _draw(found, bounds, label, title):
     above.set_title(title)
     for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
         _draw_curve(above, curve, color, dashes, ais.unit_of(curve.points.iloc[0]))
-    for (name, rows), dashes in zip(bounds, _cycle(DASHES[1:])):
+    for (name, rows), dashes in zip(bounds, _cycle(DASHES_OF_BOUNDS)):
         shown = rows[rows["rate_nats"] >= LOWEST_RATE]
         above.plot(shown["distortion_sse"], shown["rate_nats"], color=style.GREY, linestyle=dashes, linewidth=1.1, label=name)
     if not above.has_data():

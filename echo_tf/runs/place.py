@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import echo_tf
 from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 from echo_tf.runs import checkpoints, records
@@ -106,6 +107,7 @@ class Place:
                 f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no "
                 f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {command(settings)} --again",
             )
+        echo_tf.load_all()  # a Ray worker has imported none
         try:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # a damaged archive fails in many ways
