@@ -22,7 +22,7 @@ class Published(pydantic.BaseModel):
 
     file: a CSV file in results/published.
     on: the columns by which its rows are matched, a list, or {its column: the table's}.
-    where: {column of the table: value} of the rows that it speaks of.
+    where: {column of the table: value} of the rows that it speaks of; null is no value.
     columns: {its column: the table's} of numbers that the two call differently.
     """
 

@@ -11,7 +11,7 @@ from echo_tf.tables import Material
 def beside(table: pd.DataFrame, material: Material) -> pd.DataFrame:
     """The table with a column `published_X` for every column X that the published numbers have too.
 
-    Rows are matched as the study says (`on`), and only those that it speaks of (`where`).
+    Rows are matched as the study says (`on`), and only those that it speaks of (`where`; null is no value).
 
     Raises:
         InputError: if the file of published numbers is missing, or lacks a column.
@@ -25,7 +25,7 @@ def beside(table: pd.DataFrame, material: Material) -> pd.DataFrame:
         keys = numbers[list(asked.on)].rename(columns=asked.on)
         speaks_of = pd.Series(True, index=table.index)
         for column, value in asked.where.items():
-            speaks_of &= table[column] == value
+            speaks_of &= table[column].isna() if value is None else table[column] == value
         known = table[list(asked.on.values())]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"the published numbers of {material.study} cannot be had from {path}: {error}.") from error
