@@ -1,5 +1,7 @@
 """Mixture priors, blurred decoders, features, encoders trained per beta, reconstructions: against closed forms and oracles."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from echo_tf.ais.curve import finish, formal_round, preliminary_round
 from echo_tf.ais.decoders import blur_matrix
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
-from echo_tf.figures import together
+from echo_tf.figures import samplers, together
 from echo_tf.kinds import ais, bidirectional, classifier, variational
 from echo_tf.kinds._annealing import features_of
 from echo_tf.runs import records
@@ -212,3 +214,23 @@ def test_a_decoder_of_logits_and_data_without_labels_are_refused(tmp_path):
         done(given, variational.Settings(study="more", model=tiny(method="vae"), **small))
     with pytest.raises(InputError, match="needs labels, and tiny has none"):
         run(classifier.Settings(study="more", dataset="tiny", epochs=1, batch_size=10), given)
+
+
+def test_errors_of_samplers_are_those_of_the_median_and_of_the_worst_image():
+    def part(label, error, transition="tfp_hmc"):
+        settings = SimpleNamespace(label=label, preset="short", num_temperatures=11, leapfrog_steps=3, transition=transition)
+        exact = np.arange(10.0).reshape(2, 5)
+        arrays = {"log_z": exact - error, "exact_log_z": exact}
+        return SimpleNamespace(settings=settings, arrays=lambda name: arrays)
+
+    one_lost = np.array([0.1, 0.2, 0.3, 0.4, 100.0])
+    found = [
+        ("VAE2, original 1k", [part("original_1k", one_lost)]),
+        ("VAE2, five steps 1k", [part("five_steps_1k", 0.5, "persistent"), part("five_steps_1k", -0.25)]),
+        ("VAE2", [part(None, one_lost)]),
+    ]
+    table = samplers.errors(found)
+    assert list(table["sampler"]) == ["original", "five steps"] and list(table["model"]) == ["VAE2", "VAE2"]
+    assert list(table["median_image_error_nats"]) == pytest.approx([0.3, 0.375])
+    assert list(table["worst_image_error_nats"]) == pytest.approx([100, 0.5])
+    assert list(table["gradients"]) == [40, 30] and list(table["images"]) == [5, 10]

@@ -250,3 +250,21 @@ def test_reproduce_trains_what_a_measurement_needs_and_once_more_where_a_model_i
     assert "train it again with: run.py study models" in said.err
     said = command("reproduce", tmp_path / "mine.yaml").out
     assert "its model is gone: it is trained again" in said and "1 run: 1 finished" in said
+
+
+def test_what_runs_need_is_done_first_things_first_whatever_the_engine(monkeypatch):
+    needs, done, batches = {"curve": ["model", "tuning"], "tuning": ["model"], "model": [], "other": []}, set(), []
+
+    def missing(settings, tools):
+        return [name for name in ("model", "tuning") if name in needs[settings] and name not in done]
+
+    def run_all(runs, options, tools):
+        batches.append(list(runs))
+        done.update({*runs} - {"tuning"})  # which fails, and is not tried again
+        return 0
+
+    monkeypatch.setattr("echo_tf.runs.runner.missing", missing)
+    monkeypatch.setattr("echo_tf.runs.place.find", lambda settings, folder: None)
+    monkeypatch.setattr(run, "run_all", run_all)
+    tools = type("Tools", (), {"results": None})
+    assert run.do_needed(["curve", "other"], None, tools) == 0 and batches == [["model"], ["tuning"]]
