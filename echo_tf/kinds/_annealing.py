@@ -11,12 +11,13 @@ from echo_tf.ais.annealing import Annealing, weighed
 from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bound, row, simulated
 from echo_tf.ais.curve import finish, formal_round, out_of_range, preliminary_round, summary
 from echo_tf.ais.decoders import blurred, in_features
+from echo_tf.ais.plan import Plan
 from echo_tf.ais.priors import ScaleMixture, prior_of
 from echo_tf.ais.references import grid, linear
+from echo_tf.ais.sampler import Sampler
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
 from echo_tf.errors import InputError
-from echo_tf.kinds import ais
 from echo_tf.kinds._training import data_of, packed_images, tested
 
 SECONDS_BETWEEN_SAVES = 30
@@ -28,7 +29,7 @@ UNITS = {"nats": "nats", "squared error": "sse"}
 
 def perform(settings, place):
     """One round of `ais.Settings`. Returns what the record says of it."""
-    plan = ais.plan_of(settings)
+    plan = plan_of(settings)
     model = place.model(settings.model)
     images = images_of(settings, place)
     target = target_of(settings, model, images, place)
@@ -75,6 +76,18 @@ def perform(settings, place):
             of_images |= {"exact_log_z": exact.log_z, "exact_distortion": exact.distortion}
         place.attach("images", of_images)
     return {**payload, "curve": {name: [_short(value) for value in values] for name, values in curve.items()}}
+
+
+def plan_of(settings):
+    """The `Plan` of `ais.Settings`. Raises InputError for one that cannot be."""
+    sampler = Sampler(*(getattr(settings, name) for name in Sampler._fields))
+    given = {name: getattr(settings, name) for name in Plan._fields if name != "sampler"}
+    plan = Plan(**given, sampler=sampler)
+    try:
+        plan.check()
+    except ValueError as error:
+        raise InputError(f"{settings.run_path}: {error}") from error
+    return plan
 
 
 def _short(value):
@@ -221,7 +234,7 @@ def _continue(place, annealing, state):
 def perform_bounds(settings, place):
     """The bounds of `bidirectional.Settings`. Returns what the record says of them."""
     curve = settings.model
-    plan = ais.plan_of(curve)
+    plan = plan_of(curve)
     model = place.model(curve.model)
     schedule = plan.formal(StepSizes.of_arrays(place.needed(curve.tuning).arrays("step_sizes")))
     bare, jobs = target_of(curve, model, None, place), []

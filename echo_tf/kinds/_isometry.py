@@ -7,7 +7,7 @@ import numpy as np
 from echo_tf.errors import InputError
 from echo_tf.isometry import examine, examine_echo
 from echo_tf.isometry.traversal import traversals
-from echo_tf.kinds import toy
+from echo_tf.kinds._toy import points_of
 from echo_tf.kinds._training import tested
 
 SCATTERED, SCATTERED_AT = 4_000, 100.0  # points of a toy source that a record keeps for scatter plots, and of which lambda
@@ -27,7 +27,7 @@ def perform(settings, place):
 
 def _toy(settings, place):
     group, model = place.model(settings.model), settings.model
-    source, _, points = toy.data_of(model)
+    source, _, points = points_of(model)
     shown = min(model.multipliers, key=lambda multiplier: abs(math.log(multiplier / SCATTERED_AT)))
     trainings, kept = [], {}
     for number, multiplier in enumerate(model.multipliers):

@@ -1,5 +1,6 @@
 """The work of the kind `toy`: stacked training with checkpoints."""
 
+import math
 import time
 from functools import partial
 
@@ -8,11 +9,9 @@ import numpy as np
 from echo_tf.channels import GaussianSample
 from echo_tf.errors import InputError
 from echo_tf.isometry.group import StackedAutoencoders, arrays_of, state_of
-from echo_tf.isometry.sources import DIMENSIONS
+from echo_tf.isometry.sources import DIMENSIONS, VARIANCES, source_of
 from echo_tf.isometry.stacked import Member, Recipe, first_state, network_of
 from echo_tf.isometry.workers import shares, training
-from echo_tf.kinds.toy import LATENTS, steps_of
-from echo_tf.kinds.toy import data_of as points_of
 
 EPOCHS_AT_ONCE = 5  # between looks at whether to stop
 SECONDS_BETWEEN_SAVES = 30
@@ -56,11 +55,18 @@ def perform(settings, place):
     return {
         "data": {"variant": settings.source, "points": settings.points, "basis": np.round(source.basis, 9).tolist()},
         "parameters": encoder.count_params() + decoder.count_params(),
-        "steps": steps_of(settings),
+        "steps": settings.epochs * math.ceil(settings.points / settings.batch_size),
         "processes": len(parts),
         "train_seconds": round(sum(entry["seconds"] for entry in history), 1),
         "history": history,
     }
+
+
+def points_of(settings):
+    """The source of `toy.Settings` and its points: (`Source`, s (n, 3), x (n, 16) float32)."""
+    source = source_of(settings.source, settings.seed)
+    s = source.sample(settings.points, settings.seed)
+    return source, s, source.embed(s).astype(np.float32)
 
 
 def _parts(settings):
@@ -71,7 +77,7 @@ def _parts(settings):
 def networks(settings, place):
     """The encoder and decoder of `toy.Settings`. Raises InputError for what the network cannot be."""
     module = place.network(settings.network)
-    build = {"latent_dim": LATENTS, "image_shape": (DIMENSIONS,), "width": settings.width, "form": settings.form}
+    build = {"latent_dim": len(VARIANCES), "image_shape": (DIMENSIONS,), "width": settings.width, "form": settings.form}
     try:
         encoder = partial(module.encoder, head_activations=GaussianSample.head_activations)
         return encoder(**build), module.decoder(**build)

@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 import pydantic
 
-from echo_tf.errors import InputError
 from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
 from echo_tf.runs.settings import MOST, NAME, Measurement, Switch, from_recorded
@@ -197,18 +196,3 @@ def _gradients(settings):
     if settings.round == "preliminary":
         steps = settings.tuning_temperatures or steps
     return steps * (settings.leapfrog_steps + (settings.transition == "tfp_hmc"))
-
-
-def plan_of(settings: Settings):
-    """The `Plan` of the settings. Raises InputError for one that cannot be."""
-    from echo_tf.ais.plan import Plan
-    from echo_tf.ais.sampler import Sampler
-
-    sampler = Sampler(*(getattr(settings, name) for name in Sampler._fields))
-    given = {name: getattr(settings, name) for name in Plan._fields if name != "sampler"}
-    plan = Plan(**given, sampler=sampler)
-    try:
-        plan.check()
-    except ValueError as error:
-        raise InputError(f"{settings.run_path}: {error}") from error
-    return plan

@@ -1,6 +1,5 @@
 """Trains a group of autoencoders on a toy source of the isometric VAE paper, all at once: one for each lambda."""
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
@@ -11,7 +10,6 @@ from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("rows",)
 FIGURES = ()
-LATENTS = 3
 
 
 class Settings(Core):
@@ -49,17 +47,6 @@ class Settings(Core):
         return self.epochs, "epochs"
 
 
-def data_of(settings: Settings):
-    """The source and its points: (`Source`, s (n, 3), x (n, 16) float32)."""
-    import numpy as np
-
-    from echo_tf.isometry.sources import source_of
-
-    source = source_of(settings.source, settings.seed)
-    s = source.sample(settings.points, settings.seed)
-    return source, s, source.embed(s).astype(np.float32)
-
-
 def perform(settings: Settings, place: Place) -> dict:
     """Trains the group; see `echo_tf.isometry.stacked`."""
     from echo_tf.kinds import _toy
@@ -86,8 +73,3 @@ def line(record: dict) -> str:
         f"{len(every)} trainings of {steps:,} steps; at lambda {middle['multiplier']:g}: lambda D "
         f"{middle['distortion_times_multiplier_nats']:.3f} nats, rate {middle['rate_nats']:.3f} nats"
     )
-
-
-def steps_of(settings: Settings) -> int:
-    """How many steps each training takes."""
-    return settings.epochs * math.ceil(settings.points / settings.batch_size)

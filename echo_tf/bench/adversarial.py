@@ -5,14 +5,14 @@ import statistics
 import keras
 import numpy as np
 
+from echo_tf.bench.timing import ratio, take_turns
+
 BATCH, LATENTS, HIDDEN, PIXELS, DEPTH = 64, 10, 1024, 784, 3
 RATE, BETAS, WEIGHT = 2e-4, (0.5, 0.999), 10.0
 
 
 def bench_gan(network):
     """A step of the GAN of ais/gan_models (codes of 10, MNIST's shape), discriminator and generator, penalty included."""
-    from echo_tf.bench import ratio, take_turns
-
     functions = {"keras": keras_step()}
     try:
         import torch

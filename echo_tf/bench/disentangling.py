@@ -9,11 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from echo_tf.bench.timing import ROOT, ratio, take_turns
+
 BATCH, LATENTS, UNITS = 64, 10, 1000
 DATASET = (3, 6, 40, 32, 32)
 MEMORY = """
-import os, resource, tempfile
+import tempfile
 import numpy as np
+from echo_tf.bench.timing import peak_mebibytes
 from echo_tf.data import Dataset
 from echo_tf.data.arrays import PackedImages
 from echo_tf.data.canonical import grid
@@ -30,14 +33,12 @@ with tempfile.TemporaryDirectory() as folder:
     tools = Tools(lambda name: locatello2019, lambda name: data, folder + "/results", folder + "/work", verbose=0)
     run(Settings(study="bench", dataset="noise", method="vae", network="locatello2019", latent_dim=10, batch_size=64, steps=100,
         gamma=20), tools)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_mebibytes())
 """
 
 
 def bench_disentangle(network):
     """A training step with its input beside PyTorch's; what the discriminator adds; MIG and FactorVAE; memory of a training."""
-    from echo_tf.bench import ROOT, ratio, take_turns
-
     bits = np.random.default_rng(0).integers(0, 256, (2000, 512), dtype=np.uint8)
     functions = {name: keras_step(network, bits, gamma) for name, gamma in (("keras", 0.0), ("keras with gamma", 20.0))}
     functions["products"] = _products()
@@ -57,7 +58,7 @@ def bench_disentangle(network):
     yield f"what the discriminator adds / its own matrix products and Adam: {added:.2f} (aim 1 or less)"
     yield from _scores(network)
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, cwd=ROOT)
-    yield f"memory of a training with gamma on 737,280 images: {int(done.stdout.split()[-1]) / 1e6:.2f} GB (aim 2.5 or less)"
+    yield f"memory of a training with gamma on 737,280 images: {float(done.stdout.split()[-1]) / 954:.2f} GB (aim 2.5 or less)"
 
 
 def _batch(bits, rng):

@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 
+from echo_tf.bench.timing import ratio, take_turns
+
 PARTICLES = 800
 STEPS = 20  # of the leapfrog integrator
 LATENTS, HIDDEN, PIXELS = 10, 1024, 784
@@ -14,9 +16,9 @@ GRADIENT_GFLOP = 4e-9 * MULTIPLY_ADDS * PARTICLES  # there and back, with respec
 MANY = 2_000  # particles of the measurement of memory
 
 MEMORY = """
-from echo_tf import bench_annealing
-from echo_tf.bench import peak_mebibytes
-bench_annealing.round_of({particles})()
+from echo_tf.bench import annealing
+from echo_tf.bench.timing import peak_mebibytes
+annealing.round_of({particles})()
 print(peak_mebibytes())
 """
 
@@ -24,8 +26,6 @@ print(peak_mebibytes())
 def bench_ais(network):
     """Gradients of annealed chains beside float32 matrix products, and beside an eager loop in PyTorch; memory."""
     import tensorflow as tf
-
-    from echo_tf.bench import ratio, take_turns
 
     a, b = tf.random.normal((PARTICLES, HIDDEN)), tf.random.normal((HIDDEN, HIDDEN))
     product = tf.function(lambda a, b: tf.matmul(a, b))
