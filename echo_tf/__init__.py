@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 
+from echo_tf.lazy import lazily
+
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors, and not which processor and which libraries there are
 
@@ -38,21 +40,8 @@ _HOMES = {
     "theory.blahut_arimoto": ["blahut_arimoto"],
 }
 _ROOMS = ("adversarial", "ais", "disentangle", "isometry", "theory")  # imported when they are asked for
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name):
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *__all__, *_ROOMS])
+__all__, __getattr__, __dir__ = lazily(__name__, _HOMES, _ROOMS)
 
 
 def load_all():

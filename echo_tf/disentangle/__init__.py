@@ -1,6 +1,6 @@
 """Disentanglement: datasets with known factors of variation, and how far a code's dimensions tell these apart."""
 
-import importlib
+from echo_tf.lazy import lazily
 
 _HOMES = {
     "beta_vae": ["BetaVAEScore", "beta_vae_score"],
@@ -15,16 +15,4 @@ _HOMES = {
     "selection": ["dependent", "thinned"],
     "separation": ["SAP", "sap"],
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name):
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__all__, __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -3,7 +3,7 @@
 README.md says what it does, how to use it and how to read the numbers.
 """
 
-import importlib
+from echo_tf.lazy import lazily
 
 _HOMES = {
     "analysis": ["Analysis", "analyse", "analyse_echo", "examine", "examine_echo"],
@@ -15,16 +15,4 @@ _HOMES = {
     "traversal": ["traversals"],
     "sources": ["Density", "Source", "source_of"],
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name):
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__all__, __getattr__, __dir__ = lazily(__name__, _HOMES)

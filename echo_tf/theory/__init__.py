@@ -28,6 +28,7 @@ from echo_tf.theory.linear_vae import (
     linear_vae,
     linear_vae_per_image,
     linear_vae_squared_error,
+    linear_vae_squared_error_per_image,
 )
 from echo_tf.theory.tutorial import (
     VaeLoss,
@@ -65,6 +66,7 @@ __all__ = [
     "linear_vae",
     "linear_vae_per_image",
     "linear_vae_squared_error",
+    "linear_vae_squared_error_per_image",
     "lower_bound",
     "lower_envelope",
     "particle_bound",
