@@ -16,7 +16,7 @@ k = 4 in the paper (1,398,849 parameters at d = 32), 5 in the released configura
 import keras
 from keras import layers
 
-from echo_tf import Bias, ConvFromPoint, ConvToPoint, at_least_float32
+from echo_tf import Bias, ConvFromPoint, ConvToImage, ConvToPoint, at_least_float32
 
 MULTIPLE = 4  # of which height and width must be
 
@@ -58,7 +58,7 @@ def decoder(latent_dim=32, image_shape=(28, 28, 1), width=1.0, output_kernel=4):
     h = Bias("relu")(ConvFromPoint(_scaled(64, width), kernel, use_bias=False)(h))
     for filters, kernel, strides in ((64, 5, 1), (64, 5, 2), (32, 5, 1), (32, 5, 2), (32, 4, 1)):
         h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), kernel, strides, padding="same", use_bias=False)(h))
-    logits = layers.Conv2D(channels, output_kernel, padding="same", dtype=at_least_float32(), name="logits")(h)
+    logits = ConvToImage(channels, output_kernel, padding="same", dtype=at_least_float32(), name="logits")(h)
     return keras.Model(z, logits, name="decoder")
 
 

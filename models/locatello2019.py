@@ -16,7 +16,7 @@ ReLU throughout; 690,517 parameters at d = 10.
 import keras
 from keras import layers
 
-from echo_tf import Bias, at_least_float32
+from echo_tf import Bias, ConvTransposeToImage, at_least_float32
 
 MULTIPLE = 16  # of which height and width must be
 
@@ -53,7 +53,7 @@ def decoder(latent_dim=10, image_shape=(64, 64, 1), width=1.0):
     h = layers.Reshape(smallest)(h)
     for filters in (64, 32, 32):
         h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), 4, 2, padding="same", use_bias=False)(h))
-    logits = layers.Conv2DTranspose(channels, 4, 2, padding="same", dtype=at_least_float32(), name="logits")(h)
+    logits = ConvTransposeToImage(channels, 4, 2, padding="same", dtype=at_least_float32(), name="logits")(h)
     return keras.Model(z, logits, name="decoder")
 
 

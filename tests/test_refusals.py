@@ -8,7 +8,16 @@ import tensorflow as tf
 from keras import ops
 
 import echo_tf
-from echo_tf import Bernoulli, ConvFromPoint, ConvToPoint, EchoSample, RateDistortionAutoencoder, echo_noise
+from echo_tf import (
+    Bernoulli,
+    ConvFromPoint,
+    ConvToImage,
+    ConvToPoint,
+    ConvTransposeToImage,
+    EchoSample,
+    RateDistortionAutoencoder,
+    echo_noise,
+)
 from tests.small_models import WIDTH, D, autoencoder, bars, decoder, encoder
 
 
@@ -245,6 +254,13 @@ def test_elsewhere_a_last_batch_of_one_works():
         (lambda: ConvToPoint(4, 3, groups=2)(np.zeros((1, 3, 3, 2))), ["groups"]),
         (lambda: ConvToPoint(4, 3, data_format="channels_first")(np.zeros((1, 2, 3, 3))), ["channels_last"]),
         (lambda: ConvToPoint(4, 3, dilation_rate=2)(np.zeros((1, 3, 3, 2))), ["dilation_rate"]),
+        (lambda: ConvToPoint(4, 3, strides=2)(np.zeros((1, 3, 3, 2))), ["strides"]),
+        (lambda: ConvToImage(1, 3)(np.zeros((1, 3, 3, 2))), ["padding", "same", "valid"]),
+        (lambda: ConvToImage(1, 3, strides=2, padding="same")(np.zeros((1, 3, 3, 2))), ["strides", "(2, 2)"]),
+        (
+            lambda: ConvTransposeToImage(1, 3, strides=4, padding="same")(np.zeros((1, 3, 3, 2))),
+            ["strides", "(3, 3)", "(4, 4)"],
+        ),
         (lambda: ConvFromPoint(4, 3, data_format="channels_first")(np.zeros((1, 2, 1, 1))), ["channels_last"]),
         (lambda: ConvFromPoint(4, 3, dilation_rate=2)(np.zeros((1, 1, 1, 2))), ["dilation_rate"]),
     ],
