@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from echo_tf.guards import on_tensorflow_cpu
+
 
 @keras.saving.register_keras_serializable(package="echo_tf")
 class ConvToPoint(keras.layers.Conv2D):
@@ -125,11 +127,7 @@ def _check_size(layer, input_shape, size):
 
 
 def _faster_as_product(images):
-    if keras.backend.backend() != "tensorflow" or None in images.shape[1:]:
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_logical_devices("GPU")
+    return on_tensorflow_cpu() and None not in images.shape[1:]
 
 
 def _transposed_convolution(x, kernel, strides, before):

@@ -81,7 +81,8 @@ class Annealing:
             raise ValueError(f"the table of step sizes has {step_sizes.values.shape[1]} columns, needed are {columns}.")
         self.images = target.tiled(num_chains)
         # a plain graph takes milliseconds a step more, XLA seconds once
-        self._run = compiled(target, sampler, self.num_chains, step_sizes is None, int(schedule.ends[-1]) >= WORTH_COMPILING)
+        xla = int(schedule.ends[-1]) >= WORTH_COMPILING and target.fast_under_xla
+        self._run = compiled(target, sampler, self.num_chains, step_sizes is None, xla)
         if start is not None and np.shape(start) != (target.num_images, target.latent_dim):
             raise ValueError(f"start must be {(target.num_images, target.latent_dim)}, got {np.shape(start)}.")
         self._begin(columns, start)
