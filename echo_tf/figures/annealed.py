@@ -65,8 +65,10 @@ def _label(unit, scale):
 
 def _draw(found, bounds, label, title):
     exact = any("exact_rate_nats" in curve.points for curve in found)
-    figure = style.new_figure(6.4, 6.4 if exact else 4.6)
-    above, *below = figure.subplots(2, 1, height_ratios=[2, 1]) if exact else [figure.subplots()]
+    drawn_below = [*([_draw_gaps] if any(curve.gaps for curve in found) else []), *([_draw_errors] if exact else [])]
+    figure = style.new_figure(6.4, 4.6 + 1.8 * len(drawn_below))
+    panels = figure.subplots(1 + len(drawn_below), 1, squeeze=False, height_ratios=[2.5, *[1] * len(drawn_below)])
+    above, *below = panels[:, 0]
     above.set_title(title)
     for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
         _draw_curve(above, curve, color, dashes, ais.unit_of(curve.points.iloc[0]))
@@ -77,8 +79,10 @@ def _draw(found, bounds, label, title):
         above.set(xlim=(0, 1), ylim=(LOWEST_RATE, 10 * LOWEST_RATE))
     above.set(xlabel=label, ylabel="rate (nats per image)", yscale="log")
     above.legend(frameon=False)
-    for axes in below:
-        _draw_errors(axes, found)
+    for axes, draw in zip(below, drawn_below):
+        axes.axhline(0, color=style.GREY, linewidth=0.8)
+        draw(axes, [(curve, color, dashes) for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES))])
+        axes.set(xscale="log", xlabel="β")
     return figure
 
 
@@ -112,8 +116,6 @@ def _draw_curve(axes, curve, color, dashes, unit):
         nearest = curve.points.iloc[(curve.points["beta"] - gap["beta"]).abs().argmin()]
         at = nearest[f"distortion_{unit}"], max(nearest["rate_nats"], LOWEST_RATE)
         axes.plot(*at, "o", color=color, markersize=3.5)
-        text = f"gap {gap['gap_nats']:.2f}"
-        axes.annotate(text, at, textcoords="offset points", xytext=(5, 4), fontsize=6.5, color=color)
     if curve.baseline is not None:
         shown = curve.baseline[curve.baseline["rate_nats"] >= LOWEST_RATE]
         look = {"color": color, "linestyle": (0, (1, 2)), "marker": "x", "markersize": 4, "linewidth": 0.9}
@@ -123,10 +125,20 @@ def _draw_curve(axes, curve, color, dashes, unit):
         axes.plot(*at, "*", color=color, markersize=9, markeredgecolor="white", label=f"{curve.name}: its encoder")
 
 
-def _draw_errors(axes, found):
-    axes.axhline(0, color=style.GREY, linewidth=0.8)
-    for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
+def _draw_gaps(axes, looks):
+    looks = [look for look in looks if look[0].gaps]
+    for i, (curve, color, _) in enumerate(looks):
+        gaps = pd.DataFrame(curve.gaps)
+        beta = gaps["beta"] * 1.06 ** (i - (len(looks) - 1) / 2)  # so that bars at one beta stand beside each other
+        axes.errorbar(
+            beta, gaps["gap_nats"], 2 * gaps["gap_standard_error_nats"], fmt="o", color=color, markersize=3.5, elinewidth=1
+        )
+    axes.set(ylabel="BDMC gap (nats)")
+
+
+def _draw_errors(axes, looks):
+    for curve, color, dashes in looks:
         if "exact_rate_nats" in curve.points:
             error = curve.points["neg_log_z_nats"] - curve.points["exact_neg_log_z_nats"]
             axes.plot(curve.points["beta"], error, color=color, linestyle=dashes, linewidth=1.3)
-    axes.set(xscale="log", xlabel="β", ylabel="error of −log Z (nats)")
+    axes.set(ylabel="error of −log Z (nats)")
