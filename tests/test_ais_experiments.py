@@ -1,9 +1,11 @@
 """Mixture priors, blurred decoders, features, encoders trained per beta, reconstructions: against closed forms and oracles."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -13,14 +15,14 @@ from echo_tf.ais.curve import finish, formal_round, preliminary_round
 from echo_tf.ais.decoders import blur_matrix
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
-from echo_tf.figures import samplers, together
+from echo_tf.figures import annealed, samplers
 from echo_tf.kinds import ais, bidirectional, classifier, variational
 from echo_tf.kinds._annealing import features_of
 from echo_tf.runs import records
 from echo_tf.runs.place import model_path
 from echo_tf.runs.runner import missing, run
 from echo_tf.tables import Material
-from echo_tf.tables.annealed_curves import curves
+from echo_tf.tables.annealed_curves import curves, plain
 from echo_tf.theory.linear_vae import linear_vae_squared_error
 from models import huang2020, wu2017
 from tests.annealed_cases import BETTER, Linear, dense
@@ -128,6 +130,10 @@ def test_curves_of_changed_models_stand_beside_each_other_and_show_reconstructio
     assert done(given, bidirectional.Settings(study="more", betas=(1.0,), num_images=2, model=result.settings)).finished
     every = records.read_all(given.results)
     assert [curve.name for curve in curves(every, every)] == ["VAE, blur", "VAE, f", "VAE, mixture"]
+    done(given, ais.Settings(study="curves", model=model, **SMALL))
+    annealed.write(Material(given.results, "more", every, records.read_all(given.results)))
+    drawn = {path.stem: set(pd.read_csv(path)["curve"]) for path in Path(given.results).glob("figures/more/*annealed.csv")}
+    assert sorted(drawn.values(), key=len) == [{"VAE, f"}, {"VAE", "VAE, blur", "VAE, mixture"}]
 
 
 def test_curves_of_several_studies_stand_on_one_chart_where_nothing_about_them_is_changed():
@@ -144,7 +150,7 @@ def test_curves_of_several_studies_stand_on_one_chart_where_nothing_about_them_i
         ais.Settings(study="echo/x", model=tiny(**{**MODEL, "latent_dim": 4}), **SMALL),
     ]
     every = [records.Result(f"{i}.json", {"status": "finished"}, one) for i, one in enumerate(settings)]
-    found = together.plain(Material("results", "ais/together", [], every))
+    found = plain(every, "ais/together")
     assert [result.path for result in found] == ["0.json", "2.json", "3.json"]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
 from echo_tf.kinds import ais
-from echo_tf.tables.annealed_curves import curves
+from echo_tf.tables.annealed_curves import curves, is_changed, plain
 
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.BLACK, style.GREY)
 DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
@@ -21,8 +21,17 @@ LOWEST_RATE = 0.3  # nats; below it, curves are noise on a logarithmic axis
 
 
 def write(material):
-    """Draws <dataset>_<preset>_annealed of each preset and unit of distortion; returns the paths of the PNGs."""
-    return charts(material, material.own, "annealed")
+    """Draws <dataset>_<preset>_annealed of each preset and unit of distortion; returns the paths of the PNGs.
+
+    Beside curves of a blurred decoder or another prior stands that of the model as it is.
+    """
+    changed = [
+        r.settings for r in material.own if r.settings.kind == "ais" and is_changed(r.settings) and not r.settings.features
+    ]
+    models = [(settings.model.work(), settings.preset) for settings in changed]
+    unchanged = plain(material.every, material.study) if models else []
+    beside = [r for r in unchanged if (r.settings.model.work(), r.settings.preset) in models and r not in material.own]
+    return charts(material, [*beside, *material.own], "annealed")
 
 
 def charts(material, own, ending):

@@ -1,6 +1,7 @@
 """Curves from the records of annealing: their parts merged, with gaps, encoders and exact values beside them."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,27 @@ def parts_of_curves(own: Sequence[Result]) -> list[tuple[str, list[Result]]]:
     return list(zip(_names([group[0].settings for group in parts]), parts))
 
 
+def plain(every: Iterable[Result], study: str) -> list[Result]:
+    """The records of one curve of each model of a study's folder: its own decoder and prior, squared errors, no label."""
+    room = Path(study).parent
+    chosen = {}
+    for result in every:
+        settings = result.settings
+        if settings.kind != "ais" or Path(settings.study).parent != room or settings.round != "formal":
+            continue
+        if settings.distortion == "squared_error" and not (is_changed(settings) or settings.label):
+            of_model = settings.model.work(), settings.preset
+            chosen.setdefault(of_model, (settings.study, settings.formal_seed, []))
+            if chosen[of_model][:2] == (settings.study, settings.formal_seed):
+                chosen[of_model][2].append(result)
+    return [result for *_, found in chosen.values() for result in found]
+
+
+def is_changed(settings: ais.Settings) -> bool:
+    """Whether the decoder or the prior is another than the model's own."""
+    return any((settings.blur, settings.wide_weight, settings.features))
+
+
 def _curve(name, parts, gaps, baselines):
     settings = parts[0].settings
     points = pd.DataFrame(parts[0].rows()) if len(parts) == 1 else merged(parts)
@@ -68,7 +90,7 @@ def _curve(name, parts, gaps, baselines):
 
 def _baseline(settings, baselines):
     """The rows of the baseline of a curve whose decoder, prior and distortion are its model's own."""
-    if settings.distortion != "squared_error" or any((settings.blur, settings.wide_weight, settings.features)):
+    if settings.distortion != "squared_error" or is_changed(settings):
         return None
     for result in baselines:
         if result.settings.preset == settings.preset and result.settings.model.work() == settings.model.work():
