@@ -154,6 +154,17 @@ def test_curves_of_several_studies_stand_on_one_chart_where_nothing_about_them_i
     assert [result.path for result in found] == ["0.json", "2.json", "3.json"]
 
 
+def test_a_decoder_with_convolutions_at_any_depth_is_not_compiled_by_xla_on_a_cpu():
+    images = np.zeros((1, 4, 4, 1))
+    plain_one = keras.Sequential([keras.Input((2,)), keras.layers.Dense(16), keras.layers.Reshape((4, 4, 1))])
+    nested = keras.Sequential([keras.Input((2,)), plain_one, keras.layers.Conv2D(1, 3, padding="same")])
+    on_cpu = not tf.config.list_physical_devices("GPU")
+    assert [Target(one, images).fast_under_xla for one in (plain_one, nested, blurred(nested, 1.0))] == [
+        True,
+        *[not on_cpu] * 2,
+    ]
+
+
 def many_bars():
     rng = np.random.default_rng(0)
     bars = {name: np.arange(8)[:, None] < rng.integers(1, 8, (n, 1, 1, 1)) for name, n in (("train", 1500), ("test", 23))}
