@@ -48,7 +48,7 @@ def analyse(
         progress: whether to show a progress bar.
 
     Returns:
-        A dict of numpy arrays; results/README.md defines them. Informations and total correlations in nats.
+        A dict of numpy arrays; results/COLUMNS.md defines them. Informations and total correlations in nats.
 
     Raises:
         InputError: if the channel is not Echo's, or has no fixed number of terms.

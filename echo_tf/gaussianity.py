@@ -64,7 +64,7 @@ def gaussianity_of(codes, small):
     """The Anderson-Darling test of each dimension of codes (n, d) in random order: of all of them, and of parts of `small`.
 
     Returns:
-        A dict of arrays "anderson_darling_..."; results/README.md defines them.
+        A dict of arrays "anderson_darling_..."; results/COLUMNS.md defines them.
     """
     codes = np.asarray(codes, np.float64)
     n, d = codes.shape

@@ -56,15 +56,9 @@ def _perform(settings, place, build, columns, test):
         holders={"model": model, **optimizers},
         callbacks=lambda: [TensorBoardLog(place.folder / "tensorboard", np.zeros((0, 1)))],  # numbers alone
     )
-    payload = {
-        "data": {"train_images_used": number, **said},
-        "parameters": model.count_params(),
-        "history": trained.history,
-        "train_seconds": round(sum(entry["seconds"] for entry in trained.history), 1),
-    }
+    payload = {"data": {"train_images_used": number, **said}, "parameters": model.count_params(), **trained.said()}
     if trained.diverged:
-        done = len(trained.history)
-        return {**payload, "status": "diverged", "reason": f"diverged after checkpoint {done} (last finite one kept)"}
+        return payload
     payload |= {**_samples(settings, data, number, model, place), **test(model, data)}
     place.keep(model)
     return payload

@@ -37,14 +37,9 @@ def perform(settings, place):
         place,
         columns={"loss": "cross_entropy_nats", "accuracy": "accuracy_share"},
     )
-    payload = {
-        "data": {"train_images_used": number, **said},
-        "parameters": model.count_params(),
-        "history": trained.history,
-        "train_seconds": round(sum(entry["seconds"] for entry in trained.history), 1),
-    }
+    payload = {"data": {"train_images_used": number, **said}, "parameters": model.count_params(), **trained.said()}
     if trained.diverged:
-        return {**payload, "status": "diverged", "reason": f"diverged after checkpoint {len(trained.history)}"}
+        return payload
     place.check()
     x, y = data.floats(split), np.asarray(data.labels[split]).astype(np.int64)
     logits = np.concatenate([np.asarray(model(x[i : i + AT_ONCE], training=False)) for i in range(0, len(x), AT_ONCE)])

@@ -55,16 +55,9 @@ def perform(settings, place):
         columns=columns,
         callbacks=lambda: _callbacks(settings, place, data),
     )
-    total, unit = settings.amount
-    payload = {
-        "data": {"train_images_used": number, **said},
-        "parameters": model.count_params(),
-        "history": trained.history,
-        "train_seconds": round(sum(entry["seconds"] for entry in trained.history), 1),
-    }
+    payload = {"data": {"train_images_used": number, **said}, "parameters": model.count_params(), **trained.said()}
     if trained.diverged:
-        done = trained.history[-1][unit.removesuffix("s")] if trained.history else 0
-        return {**payload, "status": "diverged", "reason": f"diverged after {done} {unit} (last finite checkpoint kept)"}
+        return payload
     payload |= measure(settings, data, model, place)
     place.keep(model)
     return payload

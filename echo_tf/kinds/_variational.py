@@ -40,9 +40,9 @@ def perform(settings, place):
         callbacks=lambda: [callback],
     )
     said |= {"train_images_used": number, "images_used": [0, settings.num_images], "split": split}
-    payload = {"data": said, "images": settings.num_images, "samples_per_image": settings.samples, "history": trained.history}
+    payload = {"data": said, "images": settings.num_images, "samples_per_image": settings.samples, **trained.said()}
     if trained.diverged:
-        return {**payload, "status": "diverged", "reason": f"diverged after {len(trained.history)} epochs"}
+        return payload
     ends = trained.history[settings.epochs - 1 :: settings.epochs]
     table = [{name.removeprefix("test_"): value for name, value in end.items() if name.startswith("test_")} for end in ends]
     return {**payload, "encoders": [{"beta": beta, **row} for beta, row in zip(settings.betas, table)]}

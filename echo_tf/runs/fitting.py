@@ -19,10 +19,20 @@ class Trained(NamedTuple):
 
     history: an entry an epoch, or a checkpoint where steps are counted.
     diverged: whether the loss became NaN; the model is then as the last finite step left it.
+    unit: "epochs" or "steps".
     """
 
     history: list[dict]
     diverged: bool
+    unit: str
+
+    def said(self) -> dict:
+        """What a record says of any training; of one that diverged, its status and the reason too."""
+        said = {"history": self.history, "train_seconds": round(sum(entry["seconds"] for entry in self.history), 1)}
+        if self.diverged:
+            done = self.history[-1][self.unit.removesuffix("s")] if self.history else 0
+            said |= {"status": "diverged", "reason": f"diverged after {done} {self.unit} (last finite checkpoint kept)"}
+        return said
 
 
 def fit(
@@ -63,7 +73,7 @@ def fit(
             verbose=1 if place.verbose == 1 else 0,
             callbacks=[*callbacks(), progress, *([_Lines(total, unit, stride)] if place.verbose == 2 else [])],
         )
-    return Trained(history, progress.diverged)
+    return Trained(history, progress.diverged, unit)
 
 
 def _restore(place, holders):
