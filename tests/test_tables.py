@@ -109,6 +109,8 @@ def test_runs_that_differ_in_any_setting_are_not_averaged_together(write):
     assert list(beside.published_neg_elbo_nats) == [89.8, 89.8]
     assert table[table.beta == 0.5].published_neg_elbo_nats.isna().all()  # the published numbers are for beta = 1
     assert list(table.beta) == sorted(table.beta) and list(table[table.beta == 1].method) == ["echo", "vae", "vae"]
+    assert table[table.beta == 0.5].distortion_plus_beta_rate_nats.item() == pytest.approx(92.0 - 0.5 * 26.0)
+    assert "D + βR" in summary.to_markdown(table, "") and "D + βR |" not in summary.to_markdown(table[table.beta == 1], "")
 
 
 def test_diverged_runs_are_left_out_and_nothing_left_is_an_error(write):

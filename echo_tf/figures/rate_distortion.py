@@ -153,9 +153,15 @@ def write_panel(material, dataset, preset, groups):
         for target, result in zip(targets, method_runs)
         if result is not None
     )
-    figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}")
+    figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}{_trained(groups)}")
     stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_rate_distortion")
     return style.save(figure, stem, {"": points, "_reconstructions": shown})
+
+
+def _trained(groups):
+    """How long the runs were trained, where that is the same for all."""
+    amounts = {group[0].settings.amount for group in groups}
+    return " ({:,} {})".format(*amounts.pop()) if len(amounts) == 1 else ""
 
 
 def _rate(result):

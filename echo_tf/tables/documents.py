@@ -26,6 +26,7 @@ TITLES = {
     "rate_nats": "rate",
     "distortion_nats": "distortion",
     "neg_elbo_nats": "−ELBO",
+    "distortion_plus_beta_rate_nats": "D + βR",
     "neg_elbo_std_over_seeds_nats": "± seeds",
     "neg_elbo_standard_error_over_images_nats": "± images",
     "neg_log_likelihood_nats": "−log p(x)",

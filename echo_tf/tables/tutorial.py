@@ -15,7 +15,8 @@ def write(material: Material, unit: str = "bits") -> str:
     """Writes <study>_<table>_<unit>.csv of each table and <study>_<unit>.md with all; returns the Markdown."""
     texts = [f"# {material.study}, rates in {unit}"]
     for name, (title, table, shown) in parts(unit).items():
-        write_atomically(f"{material.stem}_{name}_{unit}.csv", table.to_csv(index=False, float_format="%.9g"))
+        text = table.round(12).to_csv(index=False, float_format="%.9g")  # the same bytes on every machine
+        write_atomically(f"{material.stem}_{name}_{unit}.csv", text)
         cells = [[v if isinstance(v, str) else in_words(v, ".4f") for v in row] for row in shown.itertuples(index=False)]
         texts += ["", title, "", *markdown([column.replace("_", " ") for column in shown], cells)]
     text = "\n".join(texts) + "\n"
