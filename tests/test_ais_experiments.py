@@ -237,7 +237,7 @@ def test_errors_of_samplers_are_those_of_the_median_and_of_the_worst_image():
     def part(label, error, transition="tfp_hmc"):
         settings = SimpleNamespace(label=label, preset="short", num_temperatures=11, leapfrog_steps=3, transition=transition)
         exact = np.arange(10.0).reshape(2, 5)
-        arrays = {"log_z": exact - error, "exact_log_z": exact}
+        arrays = {"betas": np.array([0.1, 1.0]), "log_z": exact - error, "exact_log_z": exact}
         return SimpleNamespace(settings=settings, arrays=lambda name: arrays)
 
     one_lost = np.array([0.1, 0.2, 0.3, 0.4, 100.0])
@@ -251,3 +251,18 @@ def test_errors_of_samplers_are_those_of_the_median_and_of_the_worst_image():
     assert list(table["median_image_error_nats"]) == pytest.approx([0.3, 0.375])
     assert list(table["worst_image_error_nats"]) == pytest.approx([100, 0.5])
     assert list(table["gradients"]) == [40, 30] and list(table["images"]) == [5, 10]
+
+
+def test_errors_of_samplers_are_averaged_over_the_same_betas():
+    def part(label, betas):
+        settings = SimpleNamespace(label=label, preset="short", num_temperatures=11, leapfrog_steps=3, transition="tfp_hmc")
+        arrays = {
+            "betas": np.array(betas),
+            "log_z": np.log(np.maximum(betas, 1e-9))[:, None],
+            "exact_log_z": np.zeros((len(betas), 1)),
+        }
+        return SimpleNamespace(settings=settings, arrays=lambda name: arrays)
+
+    found = [("VAE2, a", [part("a_1k", [0.0, 1.0, 2.0, 16.0])]), ("VAE2, b", [part("b_1k", [0.0, 0.1, 3.0, 10.0, 100.0])])]
+    table = samplers.errors(found)
+    assert list(table["median_image_error_nats"]) == pytest.approx([np.log(4.0)] * 2)  # of log beta from 1 to 16

@@ -96,7 +96,24 @@ def test_the_documents_are_all_there_and_the_front_door_is_short():
 def test_tables_in_the_documents_are_those_of_results_and_none_is_typed():
     for name, text in TEXTS.items():
         assert documents.renew(text, ROOT / "results/tables") == text, name
-    assert sum(len(documents.PLACE.findall(text)) for text in TEXTS.values()) == 6
+    assert sum(len(documents.PLACE.findall(text)) for text in TEXTS.values()) == 7
+
+
+def test_every_column_of_tables_and_figures_is_explained():
+    words = set(re.findall(r"[a-z0-9_]+", TEXTS["results/COLUMNS.md"]))
+    affixes = (
+        "^(published|printed|exact|closed_form|train|test|correlation|slope)_",
+        "_standard_error|_std_over_seeds",
+        "_z[123]$|_small$",
+    )
+
+    def explained(column):
+        shorter = {re.sub(affix, "", column) for affix in affixes} - {column}
+        return column in words or any(map(explained, shorter))
+
+    paths = [path for room in ("tables", "figures") for path in sorted((ROOT / "results" / room).rglob("*.csv"))]
+    columns = {column for path in paths for column in path.open(encoding="utf-8").readline().strip().split(",")}
+    assert len(columns) > 100 and not [column for column in columns if not explained(column)]
 
 
 def test_a_table_that_cannot_be_made_is_said(tmp_path):

@@ -24,7 +24,7 @@ def write(material, unit="bits"):
     binary = found["binary"][1]
     figure = style.drawn(_draw, binary, collapse, unit)
     stem = Path(material.results, "figures", f"{material.study}_{unit}")
-    return [style.save(figure, stem, {"": binary, "_collapse": collapse})]
+    return [style.save(figure, stem, {"": binary.round(12), "_collapse": collapse})]
 
 
 def _draw(binary, collapse, unit):

@@ -36,7 +36,7 @@ def write(material: Material) -> str | None:
     ]
     columns += ["error (nats)", "BDMC gap (nats)"]
     text = "\n".join([f"# {material.study}", "", *markdown(columns, lines)]) + "\n"
-    write_atomically(f"{material.stem}_annealed.csv", pd.concat(every).to_csv(index=False, float_format="%.7g"))
+    write_atomically(f"{material.stem}_annealed.csv", pd.concat(every).to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_annealed.md", text)
     return text
 

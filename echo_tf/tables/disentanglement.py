@@ -41,7 +41,7 @@ def write(material: Material) -> str | None:
     order = ["dataset", "preset", "beta", "gamma", "ground_truth", "method", "variant"]
     table = table.sort_values(order, key=_in_order, ignore_index=True, kind="stable", na_position="first")
     text = _to_markdown(table, material.study)
-    write_atomically(f"{material.stem}_disentanglement.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}_disentanglement.csv", table.to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_disentanglement.md", text)
     return text
 

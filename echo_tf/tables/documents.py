@@ -35,10 +35,14 @@ TITLES = {
     "ground_truth": "factors",
     "factor_vae_score": "FactorVAE",
     "published_factor_vae_score": "the paper's",
+    "gamma": "γ",
+    "code_total_correlation_nats": "total correlation",
     "mig_score": "MIG",
     "published_mig_score": "the paper's",
 }
-DECIMALS = {"neg_elbo_std_over_seeds_nats": ".2f", "neg_elbo_standard_error_over_images_nats": ".2f"}
+DECIMALS = dict.fromkeys(
+    ("neg_elbo_std_over_seeds_nats", "neg_elbo_standard_error_over_images_nats", "code_total_correlation_nats"), ".2f"
+)
 DECIMALS["difference_to_baseline_nats"] = "+.1f"
 
 

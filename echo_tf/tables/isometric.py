@@ -27,7 +27,7 @@ def write(material: Material) -> str | None:
         text += [f"## {of}: {int(table['alive'].sum())} of {len(table)} dimensions alive", "", f"{said}.", ""]
         text += [*_lines(table.head(SHOWN)), ""]
     text = "\n".join(text)
-    write_atomically(f"{material.stem}_dimensions.csv", pd.concat(every).to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}_dimensions.csv", pd.concat(every).to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_dimensions.md", text)
     return text
 

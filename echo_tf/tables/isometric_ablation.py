@@ -34,6 +34,6 @@ def write(material: Material) -> str | None:
         for row in table[table["weights"] == "averaged"].to_dict("records")
     ]
     text = "\n".join([f"# {material.study}: all trainings, averaged weights", "", *markdown(heads, rows)]) + "\n"
-    write_atomically(f"{material.stem}_ablation.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}_ablation.csv", table.to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_ablation.md", text)
     return text

@@ -39,7 +39,7 @@ def write(material: Material, loss: str = "square") -> str | None:
     number = {"square": 1, "down": 2}[loss]
     title = f"# {material.study}: Table {number}, Mix, {TITLES[loss].replace('_', ' ')} loss, λ = {IN_TABLES:g}"
     text = "\n".join([title, "", *markdown(heads, rows)]) + "\n"
-    write_atomically(f"{material.stem}_table{number}.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}_table{number}.csv", table.to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_table{number}.md", text)
     return text
 

@@ -27,6 +27,6 @@ def write(material: Material) -> str | None:
     shown = [[f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in table.head(SHOWN).itertuples(index=False)]
     more = ["", f"{len(table) - SHOWN:,} further rows are in the CSV file."] if len(table) > SHOWN else []
     text = "\n".join([f"# {material.study}", "", *markdown([n.replace("_", " ") for n in table], shown), *more]) + "\n"
-    write_atomically(f"{material.stem}_rows.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}_rows.csv", table.to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_rows.md", text)
     return text

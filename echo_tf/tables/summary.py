@@ -31,7 +31,7 @@ def write(material: Material) -> str | None:
         return None
     table = summarize(material)
     text = to_markdown(table, material.study)
-    write_atomically(f"{material.stem}.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_atomically(f"{material.stem}.csv", table.to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}.md", text)
     return text
 

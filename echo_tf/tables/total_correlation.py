@@ -125,7 +125,7 @@ def write(material: Material) -> str | None:
     tests = [gaussianity(group) for group in groups]
     text = _correlation_text(material.study, table) + "".join(_gaussianity_text(test) for test in tests)
     for name, content in (("total_correlation", table), ("anderson_darling", pd.concat(tests))):
-        write_atomically(f"{material.stem}_{name}.csv", content.to_csv(index=False, float_format="%.6g"))
+        write_atomically(f"{material.stem}_{name}.csv", content.to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_total_correlation.md", text)
     return text
 
