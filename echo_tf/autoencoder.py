@@ -12,6 +12,7 @@ At beta = 1, without penalties and with a distortion that is a likelihood, the l
 
 import inspect
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -226,8 +227,8 @@ class RateDistortionAutoencoder(keras.Model):
         """Refuses a last training batch of one, and lets the channel warn of batches too small for it."""
         if not hasattr(self.channel, "check_batch_size"):
             return
-        if number % batch_size == 1 and self.channel.noise_source == "batch":
-            fitting = inputs.split_evenly(number, batch_size)
+        if 1 in (batch_size, number % batch_size) and self.channel.noise_source == "batch":
+            fitting = inputs.split_evenly(number, max(batch_size, 2))
             raise ValueError(
                 f"{number} examples in batches of {batch_size} leave a last batch of 1, and Echo noise is made of other "
                 f"examples: take batch_size={fitting}, or leave an example out."
@@ -282,6 +283,8 @@ class RateDistortionAutoencoder(keras.Model):
     def reconstruct(self, x, num_samples=1, batch_size=100):
         """The reconstruction of each example, of the shape of x: the average over `num_samples` codes, or for 0 the
         decoding of the mean E[z|x], the same every time."""
+        if not isinstance(num_samples, numbers.Integral) or num_samples < 0:
+            raise ValueError(f"num_samples must be 0 or a positive integer, got {num_samples!r}.")
         x = self._all(x)
         if num_samples:
             draws = (self.measure(x, ["reconstruction"], batch_size)["reconstruction"] for _ in range(num_samples))

@@ -43,6 +43,9 @@ class GaussianSample(keras.layers.Layer):
         inputs: `[loc, log_scale]`, both (B, ..., d); log_scale is the log of the standard deviation.
 
     Input shape: two of (B, ..., d). Output shape: (B, ..., d). Computes in float32 or better.
+
+    Raises:
+        ValueError: for inputs that are not two tensors of one shape, which would share noise or be counted in part.
     """
 
     head_activations = (keras.activations.linear, half)
@@ -101,7 +104,16 @@ class GaussianSample(keras.layers.Layer):
         return density.sample(n)
 
     def _encodings(self, inputs):
-        return [ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs]
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            found = f"{len(inputs)} of them" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
+            raise ValueError(
+                f"{type(self).__name__} takes [loc, log_scale], two tensors of one shape (B, ..., d), got {found}."
+            )
+        loc, log_scale = (ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs)
+        if tuple(loc.shape) != tuple(log_scale.shape):
+            shapes = f"{tuple(loc.shape)} and {tuple(log_scale.shape)}"
+            raise ValueError(f"loc and log_scale must have the same shape, (B, ..., d), got {shapes}.")
+        return [loc, log_scale]
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

@@ -239,6 +239,8 @@ class EchoSample(keras.layers.Layer):
         not see a pool changed after: `echo_tf.adapt` and `RateDistortionAutoencoder.adapt` see to that.
         """
         self.check_encodings(encodings)
+        if not all(np.isfinite(ops.convert_to_numpy(x)).all() for x in encodings):
+            raise ValueError("adapt takes encodings of finite numbers, got NaN or infinity among them.")
         pool = [np.array(ops.convert_to_numpy(x), dtype=self.compute_dtype) for x in encodings]
         self._build_for(pool[0])
         self._pool = pool
@@ -276,11 +278,12 @@ class EchoSample(keras.layers.Layer):
                 "EchoSample takes [loc, log_sigmoid], two tensors of one shape (B, ..., d), got "
                 f"{f'{len(inputs)} of them' if isinstance(inputs, (list, tuple)) else type(inputs).__name__}."
             )
-        check_encodings(*map(ops.convert_to_tensor, inputs))
-        return [ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in inputs]
+        checked = check_encodings(*map(ops.convert_to_tensor, inputs))
+        return [ops.convert_to_tensor(x, dtype=self.compute_dtype) for x in checked]
 
     def _check_shapes(self, input_shape):
-        shapes = [tuple(s) for s in input_shape] if len(input_shape) == 2 and not isinstance(input_shape[0], int) else []
+        is_two = isinstance(input_shape, (list, tuple)) and len(input_shape) == 2
+        shapes = [tuple(s) for s in input_shape] if is_two and all(isinstance(s, (list, tuple)) for s in input_shape) else []
         if len(shapes) != 2 or shapes[0] != shapes[1] or len(shapes[0]) < 2:
             raise ValueError(
                 f"EchoSample takes [loc, log_sigmoid], two tensors of one shape (B, ..., d), got shape(s) {input_shape}."
@@ -315,11 +318,11 @@ class EchoSample(keras.layers.Layer):
 
     def _charge(self, rate):
         """Adds beta * rate to the model's loss, and the rate to the total that the model reports."""
-        self.add_loss(self.beta * ops.mean(rate))
+        self.add_loss(self.beta * ops.cast(ops.mean(rate), keras.config.floatx()))
         if self.rate_metric is not None:
-            model = self._get_call_context().entry_layer
-            alike = [layer for layer in model._flatten_layers() if isinstance(layer, EchoSample)]
-            add_to_total(rate, self.rate_metric, [layer.rate_metric for layer in alike if layer.rate_metric is not None])
+            context = self._get_call_context()  # of one call of the model
+            alike = [layer for layer in context.entry_layer._flatten_layers() if isinstance(layer, EchoSample)]
+            add_to_total(rate, [layer.rate_metric for layer in alike if layer.rate_metric is not None], context)
 
     def _exponentiated(self, code):
         return ops.exp(code) if self.multiplicative else code

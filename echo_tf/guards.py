@@ -9,20 +9,23 @@ import keras
 import numpy as np
 
 
-def require(condition, message):
-    """Raises ValueError(message) unless the scalar boolean tensor `condition` holds.
+def require(condition, message, then):
+    """The tensor `then`, or ValueError(message) unless the scalar boolean tensor `condition` holds.
 
-    Inside a TensorFlow graph the check runs with the graph (InvalidArgumentError with the same
-    message). Inside a JAX trace or an XLA-compiled graph values cannot be seen, and nothing is checked.
+    Inside a TensorFlow graph the check runs with the graph (InvalidArgumentError with the same message), and before all that
+    is made of what this returns: a training step that is refused moves no weight. Inside a JAX trace or an XLA-compiled graph
+    values cannot be seen, and nothing is checked.
     """
     holds = values_of(condition)
     if holds is None:
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            tf.debugging.Assert(condition, [message])
+            with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+                return tf.identity(then)
     elif not holds:
         raise ValueError(message)
+    return then
 
 
 def values_of(tensor):

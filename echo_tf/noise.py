@@ -140,7 +140,7 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
     [4.0, 4.5, 2.0]
     """
     loc, log_scale = ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale)
-    check_encodings(loc, log_scale)
+    loc, log_scale = check_encodings(loc, log_scale)
     dtype = keras.backend.result_type(loc.dtype, log_scale.dtype)
     loc, log_scale = ops.cast(loc, dtype), ops.maximum(ops.cast(log_scale, dtype), NO_SCALE)
     if scheme not in SCHEMES:
@@ -152,13 +152,14 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
             raise ValueError(f"indices must be integers of the shape (B, num_terms), got {found}.")
         indices = ops.cast(indices, "int32")
         inside = ops.all((indices >= 0) & (indices < ops.shape(loc)[0]))
-        require(inside, f"indices must number rows of loc, whose shape is {tuple(loc.shape)}.")
+        indices = require(inside, f"indices must number rows of loc, whose shape is {tuple(loc.shape)}.", indices)
         return _sum_echoes(loc, log_scale, indices)
     batch_size = ops.shape(loc)[0]
-    require(
+    loc = require(
         batch_size > 1,
         "Echo noise is made of other examples, and a batch of 1 has none: "
         "pass a larger batch, or call `adapt(encodings)` of EchoSample once, which keeps a pool.",
+        loc,
     )
     if not isinstance(batch_size, int):  # XLA drops the check: there a batch of 1 gets NaN, not itself for a donor
         loc = ops.where(batch_size > 1, loc, ops.full_like(loc, np.nan))
@@ -171,7 +172,7 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
 
 
 def check_encodings(loc, log_scale):
-    """Raises ValueError unless loc and log_scale are floating-point tensors of one shape (B, ..., d), B of 1 or more, and no
+    """loc and log_scale, or ValueError unless they are floating-point tensors of one shape (B, ..., d), B of 1 or more, and no
     log_scale is above 0 (NaN is let through)."""
     shapes = [tuple(x.shape) for x in (loc, log_scale)]
     if shapes[0] != shapes[1] or len(shapes[0]) < 2 or 0 in shapes[0]:
@@ -181,10 +182,11 @@ def check_encodings(loc, log_scale):
     for name, x in (("loc", loc), ("log_scale", log_scale)):
         if not keras.backend.is_float_dtype(x.dtype):
             raise ValueError(f"{name} must be of a floating-point dtype, got {keras.backend.standardize_dtype(x.dtype)}.")
-    require(
+    return loc, require(
         ops.logical_not(ops.any(log_scale > 0)),
         "log_scale must be <= 0 (a scale of 1 or less), and some of it is above: "
         "end the encoder's scale head in keras.activations.log_sigmoid.",
+        log_scale,
     )
 
 

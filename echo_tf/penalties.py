@@ -143,7 +143,8 @@ class TotalCorrelation(keras.layers.Layer):
         """As many codes (B, d) whose dimensions come from different examples of the batch."""
         number, latents = ops.shape(codes)[0], codes.shape[1]
         least = max(2, latents if self.permuted == "distinct" else 2)
-        require(number >= least, f"a batch that is permuted needs {least} examples or more for codes of {latents} dimensions.")
+        said = f"a batch that is permuted needs {least} examples or more for codes of {latents} dimensions."
+        codes = require(number >= least, said, codes)
         if self.permuted == "independent":
             order = ops.argsort(keras.random.uniform((number, latents), seed=self._seeds), axis=0)
             return ops.take_along_axis(codes, order, axis=0)

@@ -13,11 +13,12 @@ class TotalRate(keras.metrics.Metric):
     def __init__(self, name="rate", **kwargs):
         super().__init__(name=name, **kwargs)
         self.silent = False
+        self.counted_in = None
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, rate, counts):
-        """Adds the rates (B,) of one layer. `counts`: whether its examples are to be counted, which one layer does for all."""
+        """Adds the rates (B,) of a call of a layer. `counts`: whether its examples are counted, which one call does for all."""
         self.total.assign_add(ops.cast(ops.sum(rate), self.total.dtype))
         if counts:
             self.count.assign_add(ops.cast(ops.size(rate), self.count.dtype))
@@ -28,8 +29,13 @@ class TotalRate(keras.metrics.Metric):
         return ops.divide_no_nan(self.total, self.count)
 
 
-def add_to_total(rate, metric, metrics):
-    """Adds the rates (B,) of the layer that owns `metric` to the first of a model's `metrics`, and silences the others."""
-    for other in metrics:
-        other.silent = other is not metrics[0]
-    metrics[0].update_state(rate, counts=metrics[0] is metric)
+def add_to_total(rate, metrics, call):
+    """Adds the rates (B,) of one layer to the first of its model's `metrics`, and silences the others.
+
+    call: stands for one call of the model, in which examples are counted once, however often its layers are called.
+    """
+    first = metrics[0]
+    for metric in metrics:
+        metric.silent = metric is not first
+    first.update_state(rate, counts=first.counted_in is not call)
+    first.counted_in = call

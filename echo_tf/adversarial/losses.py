@@ -63,7 +63,7 @@ def representation_entropy(activations, softness=1e-3):
     ICLR 2018, section 3. A sign has no gradient: a / (|a| + softness times the mean of |a|) stands for it.
 
     Args:
-        activations: a, (K, ...), before the nonlinearity; K of 2 or more.
+        activations: a, (K, ...), before the nonlinearity. One example alone has no pairs, which then count nothing.
         softness: how soft the signs are.
 
     Returns:
@@ -75,5 +75,5 @@ def representation_entropy(activations, softness=1e-3):
     number, units = (ops.cast(n, a.dtype) for n in ops.shape(a))
     of_units = ops.mean(ops.square(ops.mean(signs, axis=0)))
     pairs = ops.abs(ops.matmul(signs, ops.transpose(signs))) / units
-    of_pairs = (ops.sum(pairs) - ops.sum(ops.diagonal(pairs))) / (number * (number - 1.0))
+    of_pairs = ops.divide_no_nan(ops.sum(pairs) - ops.sum(ops.diagonal(pairs)), number * (number - 1.0))
     return of_units + of_pairs

@@ -47,6 +47,9 @@ class Annealed(NamedTuple):
     step_sizes: np.ndarray
     failed: np.ndarray
 
+    # two are equal if they are the same: pandas compares what a table carries
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
     @property
     def rate(self) -> np.ndarray:
         """R = -log Z - beta D of each image, (R, B), nats."""

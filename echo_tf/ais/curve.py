@@ -89,6 +89,8 @@ def _spread_at_the_prior(target):
     """The standard deviation of the distortion over draws of the prior, root mean square over images."""
     z = target.sample_prior(PRIOR_DRAWS * target.num_images, (20_170, 1))
     found = np.asarray(target.distortion(z, target.tiled(PRIOR_DRAWS)), np.float64).reshape(PRIOR_DRAWS, -1)
+    if not np.isfinite(found).any(axis=0).all():
+        raise ValueError("the decoder must give finite images, got none at 100 draws of the prior.")
     variances = np.nanvar(np.where(np.isfinite(found), found, np.nan), axis=0)
     return max(float(np.nanmean(variances) ** 0.5), 1e-12)
 

@@ -15,10 +15,12 @@ def prior_of(model, draws: int = 20_000, seed: int = 0):
         seed: of the fit.
 
     Raises:
-        ValueError: for another marginal.
+        ValueError: for another marginal, or codes that are not vectors.
     """
     from echo_tf.marginals import StandardNormal
 
+    if not hasattr(model, "marginal"):
+        raise ValueError(f"the prior is that of a RateDistortionAutoencoder, got {type(model).__name__}.")
     if model.marginal is None:
         return fitted_mixture(np.asarray(model.channel.sample_marginal(draws)), seed=seed)
     if isinstance(model.marginal, StandardNormal):
@@ -31,15 +33,24 @@ def fitted_mixture(codes: np.ndarray, num_components: int = 20, seed: int = 0):
 
     The component that is added last, with the codes' own mean and four times their covariance at a weight of 0.01, keeps the
     density's tails above any code's.
+
+    Raises:
+        ValueError: for codes that are not (n, k), or that have a dimension which does not vary and so has no density.
     """
     import tensorflow_probability as tfp
     from sklearn.mixture import GaussianMixture
 
     codes = np.asarray(codes, np.float64)
+    if codes.ndim != 2 or len(codes) < num_components:
+        raise ValueError(f"codes must be (n, k), n of {num_components} or more, got the shape {codes.shape}.")
+    if not (np.ptp(codes, axis=0) > 0).all():
+        raise ValueError(
+            f"every dimension of the codes must vary, or there is no density: {np.ptp(codes, axis=0)} is their range."
+        )
     fit = GaussianMixture(num_components, reg_covar=1e-6, random_state=seed).fit(codes)
     weights = np.append(0.99 * fit.weights_, 0.01)
     means = np.concatenate([fit.means_, codes.mean(0)[None]])
-    covariances = np.concatenate([fit.covariances_, 4 * np.cov(codes.T)[None]])
+    covariances = np.concatenate([fit.covariances_, 4 * np.atleast_2d(np.cov(codes.T))[None]])
     tfd = tfp.distributions
     components = tfd.MultivariateNormalTriL(
         means.astype(np.float32), scale_tril=np.linalg.cholesky(covariances).astype(np.float32)

@@ -37,6 +37,9 @@ class StepSizes(NamedTuple):
     seed: int
     factors: np.ndarray = np.zeros((0, 0, 0))
 
+    # two are equal if they are the same: pandas compares what a table carries
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
     def at(self, betas: np.ndarray) -> np.ndarray:
         """Step sizes at any inverse temperatures > 0, (n, C): log-linear in log beta."""
         x, known = np.log(betas), np.log(self.centers)

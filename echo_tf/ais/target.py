@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from echo_tf.distortions import Distortion, distortion_of
+from echo_tf.distortions import CallableDistortion, Distortion, distortion_of
 from echo_tf.guards import on_tensorflow_cpu
 from echo_tf.heads import RANGES, activation_of, outputs_of
 
@@ -35,8 +35,8 @@ class Target:
         decoder: f, a Keras model or any function of z (P, k) whose output has the images' shape.
         images: x (B, ...); None: where there is no x yet, as in a simulation of some.
         prior: a TFP distribution over vectors (k,), with a gradient; None: N(0, I).
-        distortion: d: "squared_error" (summed), "bernoulli" (the decoder gives logits), "gaussian", a `Distortion`, or a
-            function (x, output) -> (P,).
+        distortion: d: "squared_error" (summed), "bernoulli" (the decoder gives logits), a `Distortion` such as
+            `Gaussian(variance=...)` or that of a trained model, or a function (x, output) -> (P,).
         latent_dim: k, where neither decoder nor prior tell.
         precision: "float32" or "float64": of the decoder and the chains. Log weights are float64 always.
         check_range: whether images outside the range of the decoder's output or of the distortion are refused.
@@ -61,7 +61,11 @@ class Target:
             raise ValueError(f"precision must be float32 or float64, got {precision!r}.")
         self.precision, self.prior = precision, prior
         self.latent_dim = _latent_dim(decoder, prior, latent_dim)
+        if distortion == "gaussian":
+            raise ValueError('a "gaussian" distortion needs its variance here: take echo_tf.Gaussian(variance=...).')
         self.measure = _in_precision(distortion_of(distortion), precision)
+        for output in outputs_of(decoder):
+            self.measure.check_head(output)
         self.decoder = in_double(decoder) if precision == "float64" and isinstance(decoder, keras.Model) else decoder
         self.compiled = {}  # of `annealing.compiled`
         self._check_prior()
@@ -192,7 +196,7 @@ def _replaced(config):
 
 
 def _in_precision(measure: Distortion, precision):
-    if precision == "float32":
+    if precision == "float32" or isinstance(measure, CallableDistortion):  # a function has no dtype of its own
         return measure
     made = type(measure).from_config({**measure.get_config(), "dtype": "float64"})
     made.set_weights(measure.get_weights())

@@ -62,7 +62,7 @@ def factor_vae_score(
     _, codes = sampler.codes(num_variance, batch_size)
     variance = codes.var(axis=0, ddof=1)
     deviation = np.sqrt(variance)
-    active = np.flatnonzero((deviation >= threshold * (1.0 if absolute else deviation.max())) & (deviation > 0))
+    active = np.flatnonzero((deviation >= threshold * (1.0 if absolute else deviation.max())) & (np.ptp(codes, axis=0) > 0))
     options = {"batch_size": batch_size, "num_train": num_train, "num_eval": num_eval, "num_variance": num_variance}
     settings = sampler.settings(**options, threshold=threshold, absolute=absolute)
     if not active.size:

@@ -22,4 +22,7 @@ def gaussian_total_correlation(codes) -> float:
         raise ValueError(f"codes must be a matrix (n, d) with n above d, got the shape {codes.shape}.")
     if not np.isfinite(codes).all():
         raise ValueError("the codes must be finite, got NaN or infinity among them.")
-    return max(0.0, total_correlation(np.cov(codes, rowvar=False).reshape(codes.shape[1], -1)))
+    codes = codes[:, np.ptp(codes, axis=0) > 0]  # of a constant, the rounded variance may be above 0
+    if codes.shape[1] < 2:
+        return 0.0
+    return max(0.0, total_correlation(np.cov(codes, rowvar=False)))

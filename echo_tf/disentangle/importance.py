@@ -47,6 +47,8 @@ def dci(represent, dataset, seed=0, num_train=10_000, num_test=5_000, num_trees=
     check_number("num_train", num_train, int(sampler.sizes.max()), "as many as the largest factor has values")
     check_number("num_test", num_test, 1, "images")
     (factors, codes), (new_factors, new_codes) = (sampler.codes(number, batch_size) for number in (num_train, num_test))
+    unit = 2.0 ** -np.round(np.log2(np.where(np.ptp(codes, axis=0) > 0, codes.std(axis=0), 1.0)))  # exact; trees see 1e-7 alone
+    codes, new_codes = unit * codes, unit * new_codes
     importance, accuracies = [], []
     for factor in sampler.varying:
         forest = RandomForestClassifier(num_trees, min_samples_leaf=3, random_state=seed).fit(codes, factors[:, factor])

@@ -132,11 +132,12 @@ def examine_echo(model, images, beta=None, seed=0, log_prob=None, check=None) ->
 
 
 def _examine(encode, model, images, beta, seed, log_prob, check):
-    beta = float(model.beta) if beta is None and hasattr(model, "beta") else beta
-    if not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
-        raise ValueError(f"beta (1 / lambda) must be a positive finite number, got {beta!r}.")
-    if not hasattr(model, "measure_of_distortion"):
+    if not hasattr(model, "measure_of_distortion") or not hasattr(model, "beta"):
         raise ValueError(f"the analysis needs a RateDistortionAutoencoder, got {type(model).__name__}.")
+    beta = np.asarray(model.beta if beta is None else beta)
+    if beta.dtype.kind not in "iuf" or beta.ndim or not 0 < beta < math.inf:
+        raise ValueError(f"beta (1 / lambda) must be a positive finite number, got {beta}.")
+    beta = float(beta)
     images = inputs.as_array(images, model.measure_of_distortion.limits)
     if len(images) < 2:
         raise ValueError(f"statistics over images need 2 or more, got {len(images)}.")

@@ -214,6 +214,14 @@ def checked_betas(betas, zero=False):
     return betas
 
 
+def checked_beta(beta):
+    """`beta` as a float; ValueError unless it is one positive finite number."""
+    betas = checked_betas(beta)
+    if len(betas) > 1:
+        raise ValueError(f"beta must be one number, got {len(betas)} of them: call it once for each.")
+    return float(betas[0])
+
+
 def checked_integer(name, value, most=math.inf, why=""):
     """`value` as an integer from 1 to `most`, else ValueError; `why` says what the most is."""
     if not (isinstance(value, numbers.Real) and value == value // 1 and 1 <= value <= most and math.isfinite(value)):

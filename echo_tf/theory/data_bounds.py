@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from echo_tf.theory.blahut_arimoto import blahut_arimoto
-from echo_tf.theory.closed_forms import checked_betas, checked_integer, checked_matrix
+from echo_tf.theory.closed_forms import checked_beta, checked_betas, checked_integer, checked_matrix
 from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
 from echo_tf.theory.linear_vae import basis_of, gaussian_mixture_bound, gaussian_terms
 
@@ -66,14 +66,14 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
         Particles.
 
     Raises:
-        ValueError: for shapes that do not fit, examples that are not finite, beta <= 0.
+        ValueError: for shapes that do not fit, examples that are not finite, a beta that is not one positive number.
     """
-    x, beta = checked_matrix("examples", examples), float(checked_betas(beta)[0])
+    x, beta = checked_matrix("examples", examples), checked_beta(beta)
     centre = x.mean(axis=0)  # near the data's middle little is cancelled in |x|² - 2 x y + |y|²
     y = (checked_matrix("positions", positions, x.shape[1]) - centre).astype(np.float32)
     w = np.full(len(y), 1 / len(y)) if weights is None else np.asarray(weights, np.float64)
-    if w.shape != (len(y),) or not np.all(w >= 0) or not w.sum() > 0:
-        raise ValueError(f"weights must be {len(y)} numbers >= 0, one a particle, got the shape {w.shape}.")
+    if w.shape != (len(y),) or not np.all(w >= 0) or not 0 < w.sum() < np.inf:
+        raise ValueError(f"weights must be {len(y)} finite numbers >= 0 that are not all 0, one a particle, got {w}.")
     x = (x - centre).astype(np.float32)
     history = []
     for _ in range(steps):
@@ -168,9 +168,10 @@ def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_direction
         GaussianMixture of factors (K, d, num_directions).
 
     Raises:
-        ValueError: for more components than examples, beta <= 0, examples that are not finite.
+        ValueError: for more components than examples, a start of another K, a beta that is not one positive number, examples
+            that are not finite.
     """
-    x, beta = checked_matrix("examples", examples), float(checked_betas(beta)[0])
+    x, beta = checked_matrix("examples", examples), checked_beta(beta)
     centre, k = x.mean(axis=0), checked_integer("num_components", num_components, len(x), OF_EXAMPLES)
     axes = np.linalg.eigh(np.cov(x.T, bias=True).reshape(x.shape[1], -1))[1][:, ::-1][:, :num_directions]
     t = (x - centre) @ axes
@@ -178,6 +179,8 @@ def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_direction
         weights, means = np.full(k, 1 / k), t[np.random.default_rng(seed).permutation(len(t))[:k]]
         bases = [_clipped(np.cov(t.T, bias=True).reshape(t.shape[1], -1), beta)] * k
     else:
+        if len(start.weights) != k:
+            raise ValueError(f"start must be a mixture of num_components = {k} Gaussians, got one of {len(start.weights)}.")
         weights, means = start.weights, (start.means - centre) @ axes
         bases = [basis_of(axes.T @ f, True) for f in start.factors]
     last = np.inf

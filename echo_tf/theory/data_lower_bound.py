@@ -1,5 +1,6 @@
 """The lower bound of R(D) of examples under squared error, from the dual problem; see `echo_tf.theory.data_bounds`."""
 
+import numbers
 import warnings
 
 import numpy as np
@@ -42,6 +43,8 @@ def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, toleran
         ValueError: for shapes that do not fit, values that are not finite, beta <= 0.
     """
     x, betas = checked_matrix("examples", examples), checked_betas(betas)
+    if not isinstance(rounds, numbers.Integral) or rounds < 0:
+        raise ValueError(f"rounds must be 0 or a positive integer, got {rounds!r}.")
     centre = x.mean(axis=0)
     x = x - centre
     start = x if points is None else np.concatenate([x, checked_matrix("points", points, x.shape[1]) - centre])

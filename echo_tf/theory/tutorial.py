@@ -17,6 +17,7 @@ from echo_tf.theory.closed_forms import (
     bernoulli_rate,
     binary_entropy,
     checked_array,
+    checked_beta,
     checked_betas,
     checked_integer,
     gaussian_rate,
@@ -140,7 +141,7 @@ def vae_loss_split(x, output, mean, log_variance, distortion="bernoulli", beta=1
     for one, other, pair in ((x, output, "x and output"), (mean, log_variance, "mean and log_variance")):
         if one.shape != other.shape or one.ndim < 2 or len(one) != len(x) or not one.size:
             raise ValueError(f"{pair} must have the same shape, (n, ...) of one n, got {one.shape} and {other.shape}.")
-    checked_betas(beta)
+    beta = checked_beta(beta)
     checked_array("noise_variance", noise_variance, 0.0, "a positive finite number", strict=True, finite=True)
     rate = float(np.mean(0.5 * np.sum(mean**2 + np.exp(log_variance) - 1.0 - log_variance, axis=1)))
     error = (x - output).reshape(len(x), -1) ** 2
@@ -226,8 +227,12 @@ def factorized_optimum(beta_vae, disagreement, num_points=101):
     Above beta_vae = 1: Blahut-Arimoto over a grid of decoders that give both bits the same probability (none else helps,
     which the tests check on a grid of pairs), then alternation of encoder, prior and decoder from there, which leaves the
     grid. At or below 1 the optimum is known.
+
+    Raises:
+        ValueError: for a beta_vae that is not one positive number, or a disagreement out of its range.
     """
     _check_disagreement(disagreement)
+    beta_vae = checked_beta(beta_vae)
     entropy = math.log(2.0) + binary_entropy(disagreement)
     if beta_vae < 1:
         return entropy, 0.0
