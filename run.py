@@ -38,8 +38,13 @@ QUICKSTART = "quickstart"
 
 def network_of(name):
     """The architecture `models/<name>.py`. Raises InputError as `check_networks`."""
+    from echo_tf.errors import InputError
+
     check_networks([name])
-    return importlib.import_module(f"models.{name}")
+    try:
+        return importlib.import_module(f"models.{name}")
+    except Exception as error:  # a file of one's own, in which anything may be wrong
+        raise InputError(f"models/{name}.py cannot be imported ({type(error).__name__}: {error}): mend it.") from error
 
 
 def check_networks(names):
@@ -129,7 +134,8 @@ def run_all(runs, options, tools):
         outcomes = run_ray(runs, networks, directory, tools, options.address, share)
     else:
         retrain = options.command is command_reproduce
-        outcomes = local_engine.run_local(runs, tools, lambda settings: run_one(settings, tools, options.again, retrain))
+        again = getattr(options, "again", False)
+        outcomes = local_engine.run_local(runs, tools, lambda settings: run_one(settings, tools, again, retrain), again=again)
     return local_engine.conclude(outcomes)
 
 
@@ -153,9 +159,6 @@ def command_study(options):
     options.preset = study.choose_preset(options.preset)
     runs = expand(study, options.preset, options.only)
     tools = tools_of(options, results_of(options, study=study))
-    if options.list:
-        print(listing(runs, tools))
-        return 0
     if options.index is not None:
         runs = [pick(runs, options.index)]
     if options.run is not None:
@@ -163,18 +166,31 @@ def command_study(options):
         if options.run not in paths:
             raise InputError(f"{study.study} has no run {options.run!r}{nearest(options.run, paths)}; see them with --list.")
         runs = [runs[paths.index(options.run)]]
+    if options.list:
+        print(listing(runs, tools))
+        return 0
     return run_all(runs, options, tools)
 
 
 def command_reproduce(options):
-    from echo_tf import figures, tables
-    from echo_tf.runs import records
+    from echo_tf import tables
+    from echo_tf.runs.interrupts import StopRequest
     from echo_tf.runs.studies import expand, read_study
 
     found = [read_study(name, CONFIGS) for name in study_names(options.names)]
     plans = []  # all, before hours go into the first
     for study in found:
         plans.append((study, study.choose_preset(options.preset), expand(study, options.preset)))
+        tables.check_forms(study, RESULTS / "published")
+    with StopRequest() as stop:
+        return reproduce(plans, options, stop)
+
+
+def reproduce(plans, options, stop):
+    """Does (study, preset, runs) one after another, with their tables and figures. Returns the exit status."""
+    from echo_tf import figures, tables
+    from echo_tf.runs import records
+
     asked, statuses = options.preset, [0]
 
     def order(plan):
@@ -184,7 +200,10 @@ def command_reproduce(options):
         print(f"{study.study}: {study.description}", flush=True)
         options.preset = preset
         tools = tools_of(options, results_of(options, study=study))
-        statuses += [do_needed(runs, options, tools), *([run_all(runs, options, tools)] if runs else [])]
+        statuses.append(do_needed(runs, options, tools, stop))
+        stop.check()
+        statuses += [run_all(runs, options, tools)] if runs else []
+        stop.check()
         options.preset = asked
         every = records.read_all(tools.results)
         if not runs or any(result.finished for result in every if result.settings.study == study.study):
@@ -195,7 +214,7 @@ def command_reproduce(options):
     return 1 if 1 in statuses else max(statuses)
 
 
-def do_needed(runs, options, tools):
+def do_needed(runs, options, tools, stop):
     """Does the runs that others need and that have no record: first those that need none themselves, and so on, as an engine
     may do what it is given in any order. Returns the exit status."""
     from echo_tf.runs.place import find
@@ -208,6 +227,7 @@ def do_needed(runs, options, tools):
         if settings not in done and not missing(settings, tools)
     ]:
         statuses.append(run_all(ready, options, tools))
+        stop.check()  # which came within the last of them
         done |= {*ready}
     return 1 if 1 in statuses else max(statuses)
 
@@ -238,7 +258,8 @@ def each_study(options):
 
     known = {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in sorted(CONFIGS.rglob("*.yaml"))}
     found = [(folder, records.read_all(folder)) for folder in results_asked_for(options)]
-    wanted = options.study or sorted({name for _, every in found for name in records.study_names(every)})
+    there = {name for _, every in found for name in records.study_names([one for one in every if one.finished])}
+    wanted = options.study or sorted(there)
     if not wanted:
         raise InputError(f"no records in {found[0][0]}/runs: train something first.")
     for name in wanted:
@@ -252,22 +273,40 @@ def command_tables(options):
     from echo_tf import tables
     from echo_tf.tables import documents
 
-    for folder, name, every, study in [*each_study(options), *studies_without_runs(options)]:
+    def write(folder, name, every, study):
         for text in tables.write(folder, name, every, study, RESULTS / "published"):
             print(text)
-    if not options.results and not options.study:
+
+    status = of_every_study(options, write)
+    if not options.results and not options.study and not status:
         for path in documents.refresh(ROOT):
             print("tables renewed in", path)
-    return 0
+    return status
 
 
 def command_figures(options):
     from echo_tf import figures
 
-    for folder, name, every, study in [*each_study(options), *studies_without_runs(options)]:
+    def write(folder, name, every, study):
         for path in draw(figures, folder, name, every, study):
             print(path, flush=True)
-    return 0
+
+    return of_every_study(options, write)
+
+
+def of_every_study(options, write):
+    """Writes what is asked for of one study after another; one that cannot be made is said, and does not stop the others.
+    Returns the exit status."""
+    from echo_tf.errors import InputError
+
+    status = 0
+    for folder, name, every, study in [*each_study(options), *studies_without_runs(options)]:
+        try:
+            write(folder, name, every, study)
+        except InputError as error:
+            print(f"run.py: {name}: {' '.join(str(error).split())}", file=sys.stderr)
+            status = 2
+    return status
 
 
 def studies_without_runs(options):

@@ -229,3 +229,8 @@ def test_what_does_not_fit_is_refused_in_one_line(make, words):
     with pytest.raises(ValueError, match=words) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_a_last_batch_of_one_has_no_pairs_and_spoils_nothing():
+    one = np.array(representation_entropy(np.array([[1.0, -2.0, 3.0]], "float32")))
+    assert one == pytest.approx(1.0, abs=0.01)  # every unit is on, or off, for all examples

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -98,6 +99,8 @@ IMAGES = np.full((3, 5), 0.5)
         ({"prior": tfp.distributions.Normal([0.0, 0.0], 1.0)}, "decoder"),
         ({"distortion": lambda x, f: x - f}, "one number an example"),
         ({"num_chains": 1}, "num_chains must be 2 or more"),
+        ({"distortion": "bernoulli"}, "takes logits"),
+        ({"distortion": "gaussian"}, "needs its variance"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(given, words):
@@ -200,3 +203,24 @@ def test_a_round_that_was_killed_ends_with_the_same_numbers(tmp_path):
     assert list((tmp_path / "killed/work").rglob("checkpoint-*3.npz"))
     whole, killed = (run(settings_of(), tools(tmp_path / place))[0] for place in ("whole", "killed"))
     assert whole.record["curve"] == killed.record["curve"]
+
+
+def test_tables_can_be_joined_and_a_function_computes_in_any_precision(curve):
+    squared = ais.rate_distortion_curve(CASE.decoder(), CASE.images, precision="float64", max_beta=2.0, **SMALL)
+    own = ais.rate_distortion_curve(
+        CASE.decoder(),
+        CASE.images,
+        precision="float64",
+        max_beta=2.0,
+        distortion=lambda x, y: tf.reduce_sum((x - y) ** 2, -1),
+        **SMALL,
+    )
+    assert np.allclose(own["neg_log_z_nats"], squared["neg_log_z_nats"])
+    assert len(pd.concat([own, curve])) == len(own) + len(curve)
+
+
+def test_echo_codes_of_one_dimension_have_a_prior_and_constant_ones_none():
+    codes = np.random.default_rng(0).normal(size=(500, 1))
+    assert ais.fitted_mixture(codes, 2).log_prob(codes.astype("float32")).shape == (500,)
+    with pytest.raises(ValueError, match="every dimension of the codes must vary"):
+        ais.fitted_mixture(np.append(codes, 0 * codes + 0.1, axis=1), 2)

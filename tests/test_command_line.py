@@ -12,6 +12,8 @@ import pytest
 import run
 from echo_tf import bench, command_line, data
 from echo_tf.data.catalog import FETCHABLE
+from echo_tf.errors import Interrupted
+from echo_tf.runs.interrupts import StopRequest
 from echo_tf.runs.studies import read_study, resolve
 from echo_tf.runs.yaml_text import read_yaml
 from tests.conftest import ROOT
@@ -267,4 +269,10 @@ def test_what_runs_need_is_done_first_things_first_whatever_the_engine(monkeypat
     monkeypatch.setattr("echo_tf.runs.place.find", lambda settings, folder: None)
     monkeypatch.setattr(run, "run_all", run_all)
     tools = type("Tools", (), {"results": None})
-    assert run.do_needed(["curve", "other"], None, tools) == 0 and batches == [["model"], ["tuning"]]
+    stop = StopRequest()
+    assert run.do_needed(["curve", "other"], None, tools, stop) == 0 and batches == [["model"], ["tuning"]]
+    stop.received = signal.SIGTERM  # within a stage that ends all the same
+    done.clear()
+    with pytest.raises(Interrupted):
+        run.do_needed(["curve"], None, tools, stop)
+    assert batches[2:] == [["model"]]

@@ -186,3 +186,10 @@ def test_images_that_change_their_shape_are_refused():
 def test_too_few_points_are_refused(score, settings):
     with pytest.raises(ValueError, match=r"must be \d+ or more"):
         score(identity, dataset(), **settings)
+
+
+def test_a_dimension_that_is_a_constant_counts_as_one_whatever_its_rounded_variance():
+    z = np.random.default_rng(0).normal(size=1000)
+    assert gaussian_total_correlation(np.stack([z, 0 * z + 0.1, 0 * z + 0.3], axis=1)) == 0
+    assert FACTOR_VAE(lambda x: np.full((len(x), 3), 0.1), dataset()).active == ()
+    assert DCI(lambda x: 1e-9 * x, dataset()).score == DCI(identity, dataset()).score

@@ -139,6 +139,7 @@ def test_models_that_the_analysis_is_not_of_are_refused_in_one_line(points, opti
         "marginal StandardNormal, got VampPrior": lambda: isometry.analyse(vae(marginal=VampPrior(5)), x),
         r"beta \(1 / lambda\) must be a positive": lambda: isometry.analyse(optimum, points, beta=0),
         "got -1": lambda: isometry.analyse(optimum, points, beta=-1),
+        "got True": lambda: isometry.analyse(optimum, points, beta=True),
         "2 or more, got 1": lambda: isometry.analyse(optimum, points[:1]),
         "needs a RateDistortionAutoencoder, got Sequential": lambda: isometry.analyse(keras.Sequential([]), points, beta=1),
         "give log_prob": lambda: isometry.examine(optimum, points[:50]).correlations(),

@@ -287,3 +287,45 @@ def built(d):
     layer = EchoSample()
     layer([np.zeros((4, d), "float32"), np.zeros((4, d), "float32")])
     return layer
+
+
+def test_a_step_that_is_refused_moves_no_weight():
+    model = autoencoder()
+    before = [w.copy() for w in model.get_weights()]
+    one_each = as_dataset(bars(2), 2).concatenate(as_dataset(bars(1), 1)).skip(1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a batch of 1 has none"):
+        keras.Model.fit(model, one_each, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    with pytest.raises(ValueError, match="take batch_size=2"):
+        model.fit(bars(), batch_size=1, verbose=0)
+    assert np.isfinite(model.fit(bars(), batch_size=10, verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize("shapes", [[(3, 1), (3, 4)], [(3, 4), (3, 1)]])
+def test_heads_of_two_shapes_would_share_noise_or_be_counted_in_part(shapes):
+    heads = [np.zeros(shape, "float32") for shape in shapes]
+    for use in (echo_tf.GaussianSample(), echo_tf.GaussianSample().rate, echo_tf.GaussianSample().negative_entropy):
+        with pytest.raises(ValueError, match="must have the same shape"):
+            use(heads)
+    with pytest.raises(ValueError, match="two tensors of one shape"):
+        EchoSample()(keras.Input((8,)))
+
+
+def test_reconstructions_and_pools_that_cannot_be_are_refused():
+    model = autoencoder()
+    for number in (-1, 1.5):
+        with pytest.raises(ValueError, match="num_samples must be 0 or a positive integer"):
+            model.reconstruct(bars(), num_samples=number)
+    with pytest.raises(ValueError, match="finite numbers"):
+        EchoSample(num_terms=9).adapt([np.full((20, 4), np.nan, "float32"), -np.ones((20, 4), "float32")])
+
+
+def test_a_layer_that_is_called_twice_reports_what_it_charges():
+    echo = EchoSample(num_terms=9, beta=1.0, dtype="float64")
+    inputs = [keras.Input((WIDTH,)) for _ in range(2)]
+    loc, scale = keras.layers.Dense(D, echo_tf.tanh16), keras.layers.Dense(D, "log_sigmoid")
+    codes = [echo([loc(x), scale(x)]) for x in inputs]
+    model = keras.Model(inputs, 0.0 * keras.layers.Dense(1)(keras.layers.concatenate(codes)))
+    model.compile("adam", "mse")
+    found = model.evaluate([bars(), bars()], np.zeros((40, 1)), batch_size=10, return_dict=True, verbose=0)
+    assert found["rate"] == pytest.approx(found["loss"], rel=1e-5)

@@ -8,8 +8,9 @@ import pytest
 from echo_tf import guards
 from echo_tf.errors import InputError, Interrupted
 from echo_tf.runs import local_engine, records, studies, survey
+from echo_tf.runs import settings as settings_module
 from echo_tf.runs.interrupts import StopRequest
-from echo_tf.runs.place import Place
+from echo_tf.runs.place import Place, model_path
 from echo_tf.runs.runner import run as run_settings
 from echo_tf.runs.studies import Study, read_study, resolve
 from tests.small_runs import TINY, tools
@@ -259,3 +260,47 @@ def test_no_graph_of_a_run_outlives_it(do):
     before = graphs()
     do(configs[1:])
     assert graphs() <= before
+
+
+def test_one_run_of_a_measurement_is_that_of_the_study_variant_by_variant():
+    study = read_study("ais/curves", CONFIGS)
+    for settings in studies.expand(study, "paper"):
+        found = resolve(study, "paper", [f"variant={settings.model.variant}"])
+        assert found == settings
+    one = resolve(read_study("echo/table3", CONFIGS), "smoke")
+    assert one in studies.expand(read_study("echo/table3", CONFIGS), "smoke") and one.preset == "smoke"
+    assert resolve(read_study("echo/table1", CONFIGS), "smoke", ["dataset=digits"]).preset == "smoke"
+    own = resolve(study, "smoke", ["num_temperatures=400"])
+    assert own.preset == "own" and own.run_name.endswith("_own") and own.model.preset == "smoke"
+
+
+def test_how_exactly_a_run_repeats_makes_it_no_other(tmp_path):
+    study = read_study("ais/curves", CONFIGS)
+    plain, exact = (resolve(study, "smoke", words) for words in ([], ["deterministic=true"]))
+    assert exact.deterministic and not exact.model.deterministic and exact.run_path == plain.run_path
+    assert not settings_module.difference(plain, exact)
+    model = plain.model.model_copy(update={"latent_dim": 7})
+    changed = plain.model_copy(update={"model": model})
+    assert settings_module.difference(plain, changed) == ["model.latent_dim: 2 -> 7"]
+
+
+def test_what_has_a_record_is_handed_on_where_it_is_asked_for_again(do, tmp_path):
+    configs = studies.expand(a_study(), only=["beta=1"])
+    do(configs)
+    seen = []
+    local_engine.run_local(configs, tools(tmp_path), lambda settings: seen.append(settings) or None, again=True)
+    assert seen == configs
+
+
+def test_a_model_that_is_cut_off_counts_as_gone_and_checkpoints_of_nobody_are_refused(do, tmp_path):
+    [config] = studies.expand(a_study(), only=["beta=1", "method=vae"])
+    do([config])
+    result = records.read(records.path_of(config, tmp_path / "results"))
+    path = model_path(result, tmp_path / "work")
+    path.write_bytes(path.read_bytes()[:2000])
+    assert model_path(result, tmp_path / "work") is None
+    place = Place(config, tools(tmp_path), None)
+    place.save(1, {}, [])
+    (place.folder / "config.json").unlink()
+    with pytest.raises(InputError, match="no config.json"):
+        place.restore()

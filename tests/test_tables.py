@@ -172,3 +172,9 @@ def test_likelihoods_that_were_measured_later_stand_in_the_summary(write):
 def test_a_form_or_a_file_or_column_of_published_numbers_that_is_not_there_is_said(write, parts):
     with pytest.raises(InputError, match="did you mean 'summary'|cannot be had from"):
         write_tables(write(make_record(91.0, 0)), **parts)
+
+
+def test_a_record_that_is_not_as_its_kind_writes_it_is_said_in_one_line(write):
+    results = write({**make_record(90.0, 0), "data": {"variant": ["a", "b"]}})
+    with pytest.raises(InputError, match="the tables 'summary' of echo/table1 cannot be made"):
+        write_tables(results)

@@ -196,8 +196,10 @@ def _replaced(config):
 
 
 def _in_precision(measure: Distortion, precision):
-    if precision == "float32" or isinstance(measure, CallableDistortion):  # a function has no dtype of its own
+    if precision == "float32":
         return measure
+    if isinstance(measure, CallableDistortion):  # a function cannot be made again from a configuration, and need not be
+        return CallableDistortion(measure.function, measure.unit, measure.is_likelihood, dtype="float64")
     made = type(measure).from_config({**measure.get_config(), "dtype": "float64"})
     made.set_weights(measure.get_weights())
     return made

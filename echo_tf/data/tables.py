@@ -109,7 +109,7 @@ def _columns(path, stream, layout):
         text = [i for i, kind in enumerate(kept.dtypes) if kind.kind not in "biuf"]
         if text:
             raise InputError(
-                f"{path} has text ({str(kept.iloc[0, text[0]])[:30]!r}) in column {kept.columns[text[0]] + 1}: "
+                f"{path} has text ({_first_text(kept.iloc[:, text[0]])[:30]!r}) in column {kept.columns[text[0]] + 1}: "
                 "name the column label if it is one, else drop it."
             )
         missing = kept.isna().to_numpy()
@@ -187,3 +187,10 @@ def _are_pixels(values):
 def _as_images(values):
     side = math.isqrt(values.shape[1])
     return values.reshape(-1, side, side) if _is_square(values.shape[1]) and _are_pixels(values) else values
+
+
+def _first_text(column):
+    """The first value of a column that is no number."""
+    import pandas as pd
+
+    return str(column[pd.to_numeric(column, errors="coerce").isna()].iloc[0])

@@ -113,8 +113,8 @@ def _whole(low, high, integers, declared, are_bytes):
         if low >= 0 and high <= 255 and (high <= 1 or high > PLAINLY_255 or are_bytes):
             return Scale(1 if high <= 1 else 255, (0.0, 1.0))
         raise InputError(
-            f"integers of {low:g}..{high:g} are neither 0..1 nor plainly 0..255: declare their range, as --range 0 {high:g}"
-            + (" (after making the lowest 0)." if low < 0 else ".")
+            f"integers of {low:g}..{high:g} are neither 0..1 nor plainly 0..255: declare their range, as --range 0 "
+            f"{high - min(low, 0):g}" + (" (after making the lowest 0)." if low < 0 else ".")
         )
     if declared[0] != 0 or not declared[1].is_integer():
         if not integers:

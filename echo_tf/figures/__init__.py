@@ -11,7 +11,7 @@ from pathlib import Path
 
 from echo_tf.runs.records import Result
 from echo_tf.runs.studies import Study
-from echo_tf.tables import materials
+from echo_tf.tables import made, materials
 
 
 def need_keras(study: Study) -> bool:
@@ -28,5 +28,5 @@ def write(results: str | Path, name: str, every: Sequence[Result], study: Study 
     """
     paths = []
     for form, material in materials("figures", results, name, every, study):
-        paths += importlib.import_module(f"{__name__}.{form}").write(material)
+        paths += made("figures", form, material)
     return paths

@@ -127,7 +127,8 @@ class Settings(Measurement):
         kind = "preliminary" if self.round == "preliminary" else self.kind
         part = f"from{self.first_image}" if self.first_image else None
         seed = f"seed{self.tuning_seed if self.round == 'preliminary' else self.formal_seed}"
-        return self.name or "_".join(filter(None, [self.label, self.model.run_name, kind, part, seed]))
+        preset = self.preset if self.preset != self.model.preset else None  # "own", of a model that a study has
+        return self.name or "_".join(filter(None, [self.label, self.model.run_name, kind, part, seed, preset]))
 
     @property
     def tuning(self) -> "Settings":

@@ -13,7 +13,7 @@ from echo_tf.errors import nearest
 from echo_tf.methods import METHODS
 from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
-from echo_tf.runs.settings import MOST, Switch
+from echo_tf.runs.settings import MOST, MOST_LATENTS, Switch
 from echo_tf.runs.settings import Settings as Core
 from echo_tf.runs.trainings import Training
 
@@ -110,7 +110,7 @@ class _Model(Core):
     network: str = "alemi2018"
     network_settings: dict[str, int | float | str | bool] = {}
     width: float = pydantic.Field(default=1.0, gt=0, le=100)
-    latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST)
+    latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST_LATENTS)
     distortion: Literal["bernoulli", "gaussian", "squared_error", "ssim"] = "bernoulli"
     objective: Literal["plain", "decomposed"] = "plain"
     variance: float | None = pydantic.Field(default=None, gt=0, le=1e15)

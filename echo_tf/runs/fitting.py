@@ -31,7 +31,8 @@ class Trained(NamedTuple):
         said = {"history": self.history, "train_seconds": round(sum(entry["seconds"] for entry in self.history), 1)}
         if self.diverged:
             done = self.history[-1][self.unit.removesuffix("s")] if self.history else 0
-            said |= {"status": "diverged", "reason": f"diverged after {done} {self.unit} (last finite checkpoint kept)"}
+            kept = " (last finite checkpoint kept)" if done else ""
+            said |= {"status": "diverged", "reason": f"diverged after {done} {self.unit}{kept}"}
         return said
 
 
@@ -80,7 +81,7 @@ def _restore(place, holders):
     """Puts the newest checkpoint into its holders, and returns its history."""
     variables = checkpoints.variables_of(holders)
     state = place.restore({name: variable.shape for name, variable in variables.items()})
-    if state is None:
+    if state is None or not isinstance(state.notes, list):
         return []
     for name, variable in variables.items():
         variable.assign(state.arrays[name])

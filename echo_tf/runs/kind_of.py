@@ -28,7 +28,10 @@ def kind_of(name: Any) -> ModuleType:
     """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in kinds():
         raise InputError(f"'kind' must be one of {', '.join(kinds())}, got {name!r}{nearest(str(name), kinds())}.")
-    module = importlib.import_module(f"echo_tf.kinds.{name}")
+    try:
+        module = importlib.import_module(f"echo_tf.kinds.{name}")
+    except (SyntaxError, ArithmeticError, LookupError, TypeError, ValueError, NameError, AttributeError) as error:
+        raise InputError(f"the kind {name!r} cannot be imported ({type(error).__name__}: {error}): mend it.") from error
     lacking = [part for part in REQUIRED if not hasattr(module, part)]
     if lacking:
         raise InputError(f"the kind {name!r} ({module.__file__}) lacks {', '.join(lacking)}: see echo_tf/kinds/README.md.")

@@ -32,7 +32,9 @@ def split_done(runs: Sequence[Settings], tools: Tools) -> tuple[list[Settings], 
     return todo, outcomes
 
 
-def run_local(runs: Sequence[Settings], tools: Tools, run: Callable[[Settings], Result], say=print) -> dict[str, str]:
+def run_local(
+    runs: Sequence[Settings], tools: Tools, run: Callable[[Settings], Result], say=print, again: bool = False
+) -> dict[str, str]:
     """Does the runs of a study one after another; one that fails does not stop the others.
 
     A run that another process is at work on is passed over and tried again at the end.
@@ -42,6 +44,7 @@ def run_local(runs: Sequence[Settings], tools: Tools, run: Callable[[Settings], 
         tools: what says where records are.
         run: does one.
         say: prints a line.
+        again: hand it what has a record, too.
 
     Returns:
         {run path: outcome}, see `split_done`.
@@ -49,21 +52,21 @@ def run_local(runs: Sequence[Settings], tools: Tools, run: Callable[[Settings], 
     Raises:
         Interrupted: on SIGTERM or SIGINT.
     """
-    todo, outcomes = split_done(runs, tools)
+    todo, outcomes = (list(runs), {}) if again else split_done(runs, tools)
     done = len(outcomes)
     if done and todo:
         say(f"{done} of {len(runs)} runs are there already")
     with StopRequest() as stop:
-        for again in (False, True):
+        for second in (False, True):
             for number, settings in enumerate(todo, done + 1):
                 path = str(settings.run_path)
-                if again and outcomes[path] != HELD:
+                if second and outcomes[path] != HELD:
                     continue
                 stop.check()
                 say(f"[{number}/{len(runs)}] {path}")
                 outcomes[path] = _attempt(run, settings)
                 if outcomes[path] == HELD:
-                    say(f"{path} is {HELD}: {'left to it' if again else 'going on, and back to it at the end'}")
+                    say(f"{path} is {HELD}: {'left to it' if second else 'going on, and back to it at the end'}")
     return outcomes
 
 

@@ -1,6 +1,7 @@
 """What a kind's work is given: its data and network, what it needs of other runs, checkpoints, and the request to stop."""
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -104,7 +105,7 @@ class Place:
             raise ModelGone(
                 settings,
                 str(result.path).removesuffix(f"/runs/{settings.run_path}.json"),
-                f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no "
+                f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no sound "
                 f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {command(settings)} --again",
             )
         echo_tf.load_all()  # a Ray worker has imported none
@@ -112,7 +113,9 @@ class Place:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # a damaged archive fails in many ways
             said = " ".join(str(error).split())[:300]
-            raise InputError(f"{path} cannot be loaded ({said}): train it again with: {command(settings)} --again") from error
+            raise InputError(
+                f"{path} cannot be loaded ({said}): remove it, and train it again with: {command(settings)} --again"
+            ) from error
 
     def keep(self, model) -> None:
         """Saves a trained model as the run's."""
@@ -136,6 +139,8 @@ class Place:
         path = self.folder / "config.json"
         if path.exists():
             refuse_another(_read_settings(path), self.settings, self.folder)
+        elif checkpoints.done(self.folder):
+            raise InputError(f"{self.folder} has checkpoints and no config.json that says what they are of: remove the folder.")
         return checkpoints.restore(self.folder, shapes)
 
 
@@ -169,10 +174,11 @@ def find_anywhere(settings: Settings, tools: Tools) -> records.Result | None:
 
 
 def model_path(result: records.Result, work: str | Path) -> Path | None:
-    """Where the model of a finished run is: its own, or that of the run whose training it shares; None if it is gone."""
+    """Where the model of a finished run is: its own, or that of the run whose training it shares; None if it is gone, or cut
+    off."""
     names = [result.settings.run_path, result.record.get("same_training_as")]
     paths = [Path(work, name, "model.keras") for name in names if name]
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if path.is_file() and zipfile.is_zipfile(path)), None)
 
 
 def command(settings: Settings) -> str:

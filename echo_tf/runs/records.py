@@ -76,7 +76,8 @@ def read(path: str | Path) -> Result:
             result.rows()  # so that what lacks fields is found here
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else f"is not a record of a run ({error})"
-        raise InputError(f"{path} {' '.join(said.split())}: remove it and run again.") from error
+        mend = "is it of a newer version, or of a kind that is not here? Else remove it and run again."
+        raise InputError(f"{path} {' '.join(said.split())}: {mend}") from error
     return result
 
 

@@ -14,7 +14,8 @@ from echo_tf.runs.settings import Settings
 
 
 def run(settings: Settings, tools: Tools, patience: float = 0, again: bool = False) -> tuple[records.Result, bool]:
-    """Does one run and records it; continues what is unfinished and skips what is done, in this study or another.
+    """Does one run and records it; continues what is unfinished and skips what is done, in this study or another. What it needs
+    of its own study, the preliminary round of a curve, is done first.
 
     Args:
         settings: of the run.
@@ -45,6 +46,10 @@ def run(settings: Settings, tools: Tools, patience: float = 0, again: bool = Fal
                 result = reuse.take_over(settings, tools)
             if result is not None and not again:
                 return result, True
+            for needed in kind_of.needs(settings):
+                if needed.study == settings.study and find_anywhere(needed, tools) is None:
+                    run(needed, tools, patience)
+                    stop.check()
             return _perform(settings, tools, path, stop, result), False
     except filelock.Timeout:
         raise InUse(f"another process is at work in {folder}: wait for it, or give this run another name.") from None

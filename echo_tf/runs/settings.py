@@ -10,6 +10,7 @@ import pydantic
 from echo_tf.errors import InputError, nearest
 from echo_tf.runs.kind_of import DEFAULT, kind_of
 
+MOST_LATENTS = 65_536
 MOST = 1_000_000  # beyond it, a number is a slip that would only show when memory or time runs out
 NAME = r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$"
 PLACE = ("study", "preset", "name", "variant")  # where a record stands: the work does not depend on it
@@ -141,7 +142,8 @@ class Measurement(Settings):
     @property
     def run_name(self) -> str:
         seed = f"seed{self.seed}" if self.seed else None
-        return self.name or "_".join(filter(None, [self.variant, self.model.run_name, self.kind, seed]))
+        preset = self.preset if self.preset != self.model.preset else None  # "own", of a model that a study has
+        return self.name or "_".join(filter(None, [self.variant, self.model.run_name, self.kind, seed, preset]))
 
     @property
     def run_path(self) -> Path:
@@ -178,9 +180,20 @@ def from_recorded(values: Mapping) -> Settings:
 
 
 def difference(old: Settings, new: Settings) -> list[str]:
-    """The settings in which two runs differ, as lines "key: old -> new"."""
-    old, new = old.recorded(), new.recorded()
-    return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)]
+    """The settings in which two runs differ, as lines "key: old -> new", those of a model as "model.key". How exactly a run
+    repeats (`deterministic`) makes it no other."""
+    return _changes(old.recorded(), new.recorded())
+
+
+def _changes(old, new, within=""):
+    lines = []
+    for key in {**old, **new}:
+        before, after = old.get(key), new.get(key)
+        if key == "model" and isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += _changes(before, after, f"{within}model.")
+        elif before != after and key != "deterministic":
+            lines.append(f"{within}{key}: {before!r} -> {after!r}")
+    return lines
 
 
 def checked(model: type[pydantic.BaseModel], content: Any, where: str):

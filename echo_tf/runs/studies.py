@@ -186,7 +186,7 @@ def combinations(study: Study, preset: str | None = None, variant: str | None = 
         names = _as_list(scale.pop("variant", list(study.variants)))
         names = names if variant is None else [variant]
     for name in names:
-        if name is not None and name not in study.variants:
+        if name is not None and (not isinstance(name, str) or name not in study.variants):
             known = ", ".join(study.variants)
             raise InputError(f"{study.study} has the variants {known}, got {name!r}{nearest(str(name), study.variants)}.")
         given = {**scale, **study.variants.get(name, {})}
@@ -249,7 +249,7 @@ def _split(study, values):
     if study.measured is None:
         return dict(values), {}
     fields = kind_of(study.kind).Settings.model_fields
-    own = {"kind", "study", "preset", "name"} | (set(fields) - set(Settings.model_fields))
+    own = {"kind", "study", "preset", "name", "deterministic"} | (set(fields) - set(Settings.model_fields))
     return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
 
 
@@ -272,14 +272,24 @@ def _resolved(study, preset, given):
     if not study.base and not study.axes:
         raise InputError(f"{study.study} has no runs: it is a figure or a table alone.")
     deliberate, of_model = _split(study, given)
-    variant = deliberate.get("variant") if study.variants else None
+    variant = given.get("variant") if study.variants else None
     first, chosen = _split(study, next(combinations(study, preset, variant)))
     values = {**first, **deliberate}
     if study.measured is not None:
         values["model"] = _resolved(study.measured, values["preset"], {**chosen, **of_model})
     settings = validated(values, deliberate)
     known = _has(study, deliberate, first) and getattr(values.get("model"), "preset", None) != OWN
-    return settings if known else settings.model_copy(update={"preset": OWN})
+    if known or any(one.work() == settings.work() for one in _all_of(study, preset)):
+        return settings
+    return settings.model_copy(update={"preset": OWN})
+
+
+def _all_of(study, preset):
+    """The runs of a study in a preset; none where it has none that hold, which is said when they are asked for."""
+    try:
+        return expand(study, preset)
+    except InputError:
+        return []
 
 
 def _given(overrides):

@@ -61,7 +61,7 @@ def listing(runs: Sequence[Settings], tools: Tools) -> str:
     known = [state.seconds for state in states if state.seconds is not None]
     unknown = len(states) - len(known)
     left = " + ".join([duration(sum(known))] * any(known) + [f"unknown for {unknown}"] * bool(unknown)) or "nothing"
-    return "\n".join([*lines, f"{len(runs)} runs{': ' * bool(counts)}{counts}; left to do: {left}"])
+    return "\n".join([*lines, f"{len(runs)} run{'s' * (len(runs) != 1)}{': ' * bool(counts)}{counts}; left to do: {left}"])
 
 
 def duration(seconds: float | None) -> str:

@@ -63,9 +63,47 @@ def write(results: str | Path, name: str, every: Sequence[Result], study: Study 
     """
     texts = []
     for form, material in materials("tables", results, name, every, study, published):
-        text = importlib.import_module(f"{__name__}.{form}").write(material)
+        text = made("tables", form, material)
         texts += [text] if text else []
     return texts
+
+
+def made(what: str, form: str, material: Material):
+    """What the form's `write` gives. Raises InputError where the records are not what their kinds write, edited most likely."""
+    try:
+        return importlib.import_module(f"echo_tf.{what}.{form}").write(material)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the {what} {form!r} of {material.study} cannot be made of its records ({type(error).__name__}: {error}): one of "
+            "them, or of their .npz files, is not as its kind writes it; remove it and run again."
+        ) from error
+
+
+def check_forms(study: Study, published: str | Path) -> None:
+    """Raises InputError for a study that asks for a table or figure that does not exist, or for published numbers that cannot
+    stand beside."""
+    for what in ("tables", "figures"):
+        for form in study.forms(what):
+            if form not in known_forms(what):
+                raise InputError(_no_form(what, study.study, form))
+    from echo_tf.tables.published import numbers_of
+
+    for form in study.forms("tables"):
+        if (asked := study.published_in(form)) is not None:
+            numbers_of(asked, published, study.study)
+
+
+def known_forms(what: str) -> list[str]:
+    """The forms that "tables" or "figures" have."""
+    modules = pkgutil.iter_modules(importlib.import_module(f"echo_tf.{what}").__path__)
+    return [module.name for module in modules if module.name not in SHARED]
+
+
+def _no_form(what, name, form):
+    there = known_forms(what)
+    return f"{what} have the forms {', '.join(there)}, {name} asks for {form!r}{nearest(form, there)}."
 
 
 def materials(what, results, name, every, study=None, published=None):
@@ -79,10 +117,9 @@ def materials(what, results, name, every, study=None, published=None):
     wanted = [*(study.forms(what) if study else ()), *(form for kind in kinds for form in forms(kind, what.upper()))]
     if study is not None and getattr(study, what) is not None:
         wanted = getattr(study, what)
-    modules = pkgutil.iter_modules(importlib.import_module(f"echo_tf.{what}").__path__)
-    there = [module.name for module in modules if module.name not in SHARED]
+    there = known_forms(what)
     for form in dict.fromkeys(wanted):
         if form not in there:
-            raise InputError(f"{what} have the forms {', '.join(there)}, {name} asks for {form!r}{nearest(form, there)}.")
+            raise InputError(_no_form(what, name, form))
         beside = study.published_in(form) if study and what == "tables" else None
         yield form, Material(Path(results), name, own, every, beside, Path(published or Path(results, "published")))
