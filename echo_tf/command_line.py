@@ -64,6 +64,17 @@ def parser(commands, work, quickstart):
     return top
 
 
+def _share(text):
+    """Cores or GPUs of a run."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 10_000:
+        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, got {text!r}")
+    return value
+
+
 def _add_places(to, default):
     to.add_argument("--data-dir", default=default["data_dir"], help="where datasets are (default: ECHO_TF_DATA, else TFDS's)")
     to.add_argument(
@@ -91,8 +102,8 @@ def _add_study_commands(add):
         sub.add_argument("--preset", help="scale of the runs: paper, short, quick or smoke (default: paper)")
         sub.add_argument("--engine", choices=("local", "ray"), default="local", help="one after another here, or a Ray cluster")
         sub.add_argument("--address", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)")
-        sub.add_argument("--cpus-per-run", type=float, default=1, metavar="N", help="cores of a run on Ray (default: 1)")
-        sub.add_argument("--gpus-per-run", type=float, default=0, metavar="N", help="GPUs of a run on Ray (default: 0)")
+        sub.add_argument("--cpus-per-run", type=_share, default=1, metavar="N", help="cores of a run on Ray (default: 1)")
+        sub.add_argument("--gpus-per-run", type=_share, default=0, metavar="N", help="GPUs of a run on Ray (default: 0)")
         _add_again(sub)
 
 

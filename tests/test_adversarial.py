@@ -234,3 +234,22 @@ def test_what_does_not_fit_is_refused_in_one_line(make, words):
 def test_a_last_batch_of_one_has_no_pairs_and_spoils_nothing():
     one = np.array(representation_entropy(np.array([[1.0, -2.0, 3.0]], "float32")))
     assert one == pytest.approx(1.0, abs=0.01)  # every unit is on, or off, for all examples
+
+
+def test_what_adversaries_cannot_learn_from_is_refused_in_one_line():
+    model, x = gan(), np.zeros((20, 4, 4, 1), "float32")
+    one = keras.optimizers.Adam()
+    steep = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
+    refused = {
+        "finite numbers": lambda: model.fit(x * np.nan, verbose=0),
+        "no loss to validate": lambda: model.fit(x, validation_split=0.5, verbose=0),
+        "no loss to evaluate": lambda: model.evaluate(x),
+        "an optimizer of its own": lambda: model.compile(one, one),
+        "must give logits, and ends in the activation 'sigmoid'": lambda: GenerativeAdversarialNetwork(model.generator, steep),
+    }
+    for message, attempt in refused.items():
+        with pytest.raises(ValueError, match=message) as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+    integers = gan(penalty_weight=1.0).fit((255 * x).astype("uint8"), batch_size=10, verbose=0).history
+    assert np.isfinite(integers["gradient_penalty"]).all()

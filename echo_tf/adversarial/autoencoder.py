@@ -8,6 +8,7 @@ x --encoder--> code z --decoder--> f(z)
 import keras
 from keras import ops
 
+from echo_tf.adversarial.fitting import Adversarial, check_logits, check_optimizers
 from echo_tf.adversarial.losses import LOSSES
 from echo_tf.distortions import SquaredError
 from echo_tf.guards import on_tensorflow_cpu
@@ -18,7 +19,7 @@ LOSS = LOSSES["non_saturating"]
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
-class AdversarialAutoencoder(keras.Model):
+class AdversarialAutoencoder(Adversarial):
     """An autoencoder of small squared error whose codes a discriminator cannot tell from draws of N(0, I).
 
     A step of `fit` has three parts, each with an optimizer of its own: encoder and decoder lower the squared error, the
@@ -90,6 +91,8 @@ class AdversarialAutoencoder(keras.Model):
             raise ValueError(f"an AAE trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
         if jit_compile is None:
             jit_compile = False if on_tensorflow_cpu() else "auto"
+        own = (optimizer, discriminator_optimizer, encoder_optimizer)
+        check_optimizers([one for one in own if not isinstance(one, str)])
         super().compile(optimizer=optimizer, jit_compile=jit_compile)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         self.encoder_optimizer = keras.optimizers.get(encoder_optimizer)
@@ -173,3 +176,4 @@ def _check(encoder, decoder, discriminator):
         )
     if discriminator.output_shape[1:] != (1,):
         raise ValueError(f"the discriminator must give one logit a code, (B, 1), got {discriminator.output_shape}.")
+    check_logits(discriminator)

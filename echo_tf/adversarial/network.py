@@ -10,6 +10,7 @@ import math
 import keras
 from keras import ops
 
+from echo_tf.adversarial.fitting import Adversarial, check_logits, check_optimizers
 from echo_tf.adversarial.losses import LOSSES, gradient_penalty, representation_entropy
 from echo_tf.distortions import SquaredError
 from echo_tf.guards import on_tensorflow_cpu
@@ -20,7 +21,7 @@ FEATURES = "features"  # the discriminator's layer whose signs are regularized
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
-class GenerativeAdversarialNetwork(keras.Model):
+class GenerativeAdversarialNetwork(Adversarial):
     """A generator and a discriminator, trained against each other.
 
     Both steps use one batch of codes: the generator learns from the samples by which the discriminator has just learned.
@@ -91,6 +92,7 @@ class GenerativeAdversarialNetwork(keras.Model):
             raise ValueError(f"a GAN trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
         if jit_compile is None:
             jit_compile = False if on_tensorflow_cpu() else "auto"
+        check_optimizers([one for one in (optimizer, discriminator_optimizer) if not isinstance(one, str)])
         super().compile(optimizer=optimizer, jit_compile=jit_compile)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         self.optimizer.build(self.generator.trainable_variables)
@@ -180,6 +182,7 @@ def _check(generator, discriminator, loss, weights):
         )
     if discriminator.output_shape[1:] != (1,):
         raise ValueError(f"the discriminator must give one logit an example, (B, 1), got {discriminator.output_shape}.")
+    check_logits(discriminator)
     normalized = [layer.name for layer in discriminator._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     if weights["penalty_weight"] and normalized:
         raise ValueError(

@@ -1,5 +1,6 @@
 """The settings of a rate-distortion curve, in two rounds: presets, what may be set, and the schedule of each round."""
 
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ class Plan(NamedTuple):
     def check(self) -> None:
         """Raises ValueError for what cannot be."""
         self.sampler.check()
+        whole = {name: getattr(self, name) for name in ("num_temperatures", "num_betas", "num_chains")}
+        for name, value in {**whole, "leapfrog_steps": self.sampler.leapfrog_steps}.items():
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}.")
         if self.num_chains < 2:
@@ -91,8 +96,8 @@ def plan(preset: str | Plan = "short", **settings) -> Plan:
     Raises:
         ValueError: for an unknown preset or setting, or values that cannot be.
     """
-    if isinstance(preset, str) and preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}{nearest(preset, PRESETS)}.")
+    if not isinstance(preset, Plan) and preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}{nearest(str(preset), PRESETS)}.")
     found = preset if isinstance(preset, Plan) else PRESETS[preset]
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:

@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_tf.distortions import CallableDistortion, Distortion, distortion_of
 from echo_tf.guards import on_tensorflow_cpu
-from echo_tf.heads import RANGES, activation_of, outputs_of
+from echo_tf.heads import RANGES, WIDER, activation_of, outputs_of
 
 
 class Point(NamedTuple):
@@ -228,7 +228,7 @@ def _check_images(images, decoder, measure, check_range):
         raise ValueError(
             f"images must have the shape of the decoder's output, {tuple(output.shape[1:])}, got {images.shape[1:]}."
         )
-    head = RANGES.get(activation_of(output)) if output is not None else None
+    head = (RANGES | WIDER).get(activation_of(output)) if output is not None else None
     if check_range and head == RANGES["tanh"] and images.min() >= 0:
         raise ValueError(
             f"images have values {images.min():g}..{images.max():g}, none below 0, but the decoder's output lies in -1..1: "

@@ -85,7 +85,7 @@ class Place:
         """The record of a run that this one needs. Raises InputError, with the command that makes it, if it is not there."""
         result = find_anywhere(settings, self.tools)
         if result is None or not result.finished:
-            raise InputError(f"{self.settings.run_path} needs the run {settings.run_path} first: {command(settings)}")
+            raise InputError(f"{self.settings.run_path} needs the run {settings.run_path} first: {self._command(settings)}")
         return result
 
     def of_one_work(self, settings: Settings) -> list[records.Result]:
@@ -99,23 +99,26 @@ class Place:
         """The model that a run which this one needs has trained, as Keras saved it. Raises InputError as `needed`."""
         import keras
 
-        result = self.needed(settings)
+        result, again = self.needed(settings), f"{self._command(settings)} --again"
         path = model_path(result, self.tools.work)
         if path is None:
             raise ModelGone(
                 settings,
                 str(result.path).removesuffix(f"/runs/{settings.run_path}.json"),
                 f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no sound "
-                f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {command(settings)} --again",
+                f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {again}",
             )
         echo_tf.load_all()  # a Ray worker has imported none
         try:
             return keras.saving.load_model(path, compile=False)
         except Exception as error:  # a damaged archive fails in many ways
             said = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{path} cannot be loaded ({said}): remove it, and train it again with: {command(settings)} --again"
-            ) from error
+            raise InputError(f"{path} cannot be loaded ({said}): remove it, and train it again with: {again}") from error
+
+    def _command(self, settings):
+        """The command that does a run that this one needs, in its places."""
+        places = "" if self.tools.also else f" --results {self.tools.results} --work-dir {self.tools.work}"
+        return f"{command(settings)}{places}"
 
     def keep(self, model) -> None:
         """Saves a trained model as the run's."""

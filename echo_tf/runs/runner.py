@@ -72,6 +72,7 @@ def _perform(settings, tools, path, stop, known):
     _begin(settings)
     payload = dict(kind_of.kind_of(settings.kind).perform(settings, place))
     if known is not None:
+        checkpoints.remove(place.folder)
         return known
     record = _envelope(settings, place, payload, time.perf_counter() - started)
     for name, arrays in place.attached.items():  # first: a record says that they are there
