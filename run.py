@@ -416,10 +416,13 @@ def main(arguments=None):
     except ImportError as error:  # the venv was forgotten, most likely
         print(f"run.py: {error}: install what is missing (pip install -e .).", file=sys.stderr)
         return 2
-    from echo_tf.errors import InputError, Interrupted
+    from echo_tf.errors import InputError, Interrupted, InUse
 
     try:
         return options.command(options)
+    except InUse as error:  # as a study that another process holds a run of
+        print(f"run.py: {error}", file=sys.stderr)
+        return INTERRUPTED
     except (InputError, OSError) as error:  # a disk that is full or read-only, wherever it was met, is the user's to mend too
         print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

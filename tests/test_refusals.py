@@ -311,6 +311,21 @@ def test_heads_of_two_shapes_would_share_noise_or_be_counted_in_part(shapes):
         EchoSample()(keras.Input((8,)))
 
 
+@pytest.mark.parametrize(
+    "part, words",
+    [
+        ({"marginal": "normal"}, "marginal must be a layer"),
+        ({"penalties": [lambda z: 0.0]}, "penalties must be a list of layers"),
+        ({"beta": "1"}, "beta must be a number"),
+    ],
+)
+def test_parts_that_are_no_parts_are_refused_in_one_line(part, words):
+    with pytest.raises(ValueError, match=words):
+        autoencoder(echo_tf.GaussianSample(), **part)
+    with pytest.raises(ValueError, match="adapt is for an Echo channel"):
+        autoencoder(echo_tf.GaussianSample()).adapt(bars())
+
+
 def test_reconstructions_and_pools_that_cannot_be_are_refused():
     model = autoencoder()
     for number in (-1, 1.5):
