@@ -23,6 +23,7 @@ from echo_tf.distortions import distortion_of
 from echo_tf.guards import forget_compiled, num_replicas, on_tensorflow_cpu, plain_errors
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
+from echo_tf.parts import check_parts
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -68,7 +69,7 @@ class RateDistortionAutoencoder(keras.Model):
 
     def __init__(self, encoder, channel, decoder, marginal=None, distortion="bernoulli", beta=1.0, penalties=(), **kwargs):
         super().__init__(**kwargs)
-        _check_parts(encoder, channel, decoder, marginal, beta, penalties)
+        check_parts(encoder, channel, decoder, marginal, beta, penalties)
         needs_marginal = getattr(channel, "needs_marginal", False)
         self.encoder, self.channel, self.decoder = encoder, channel, decoder
         self.marginal = StandardNormal() if marginal is None and needs_marginal else marginal
@@ -338,22 +339,3 @@ class RateDistortionAutoencoder(keras.Model):
 
 def _takes_training(layer):
     return "training" in inspect.signature(layer.call).parameters
-
-
-def _check_parts(encoder, channel, decoder, marginal, beta, penalties):
-    for name, part, what in (("encoder", encoder, "call"), ("channel", channel, "draw"), ("decoder", decoder, "call")):
-        if not isinstance(part, keras.layers.Layer) or not hasattr(part, what):
-            kind = "a channel such as EchoSample" if name == "channel" else "a Keras model or layer"
-            raise ValueError(f"{name} must be {kind}, got {part!r}.")
-    if len(outputs_of(encoder)) not in (0, 2):
-        raise ValueError(f"the encoder must give two outputs, [loc, log_scale], got {len(outputs_of(encoder))}.")
-    if not (marginal is None or isinstance(marginal, keras.layers.Layer)):
-        raise ValueError(f"marginal must be a layer such as echo_tf.StandardNormal(), got {marginal!r}.")
-    if not isinstance(penalties, (list, tuple)) or not all(isinstance(one, keras.layers.Layer) for one in penalties):
-        raise ValueError(f"penalties must be a list of layers, code -> scalar, got {penalties!r}.")
-    if marginal is not None and not getattr(channel, "needs_marginal", False):
-        raise ValueError(f"{type(channel).__name__} has an exact rate: leave marginal out, got {marginal!r}.")
-    if getattr(channel, "beta", None) is not None:
-        raise ValueError(f"beta belongs to the autoencoder: leave beta={channel.beta!r} out of {type(channel).__name__}.")
-    if not isinstance(beta, numbers.Real) or not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be a number of 0 or more, got {beta!r}.")

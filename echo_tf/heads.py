@@ -8,6 +8,7 @@ NOT_NEGATIVE = ("sigmoid", "hard_sigmoid", "hardsigmoid", "softmax", "relu", "re
 MAY_BE_ABOVE_0 = (*NOT_NEGATIVE, "linear", "tanh", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
 UNBOUNDED = ("linear", "relu", "softplus", "exponential", "exp", "elu", "selu", "gelu", "silu", "leaky_relu", "mish")
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of decoders that end so
+# what else a head cannot leave: images are refused beyond it, and need not fill it
 WIDER = {name: (0.0, 1.0) for name in ("hard_sigmoid", "hardsigmoid", "softmax")} | {"relu6": (0.0, 6.0)}
 WIDER |= {name: (0.0, float("inf")) for name in ("relu", "softplus", "exponential", "exp")}
 

@@ -91,8 +91,7 @@ class AdversarialAutoencoder(Adversarial):
             raise ValueError(f"an AAE trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
         if jit_compile is None:
             jit_compile = False if on_tensorflow_cpu() else "auto"
-        own = (optimizer, discriminator_optimizer, encoder_optimizer)
-        check_optimizers([one for one in own if not isinstance(one, str)])
+        check_optimizers([optimizer, discriminator_optimizer, encoder_optimizer])
         super().compile(optimizer=optimizer, jit_compile=jit_compile)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         self.encoder_optimizer = keras.optimizers.get(encoder_optimizer)

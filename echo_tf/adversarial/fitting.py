@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from echo_tf import inputs
-from echo_tf.heads import NOT_NEGATIVE, activation_of
+from echo_tf.distortions import NOT_LOGITS
+from echo_tf.heads import activation_of
 
 
 class Adversarial(keras.Model):
@@ -31,11 +32,12 @@ class Adversarial(keras.Model):
 def check_logits(discriminator):
     """Raises ValueError for a discriminator whose output is known to be no logit."""
     head = activation_of(discriminator.outputs[0])
-    if head in (*NOT_NEGATIVE, "tanh", "log_sigmoid", "logsigmoid"):
+    if head in NOT_LOGITS:
         raise ValueError(f"the discriminator must give logits, and ends in the activation {head!r}: take that away.")
 
 
 def check_optimizers(optimizers):
     """Raises ValueError where one optimizer, which keeps the state of one part's variables, is given for two parts."""
-    if len({id(one) for one in optimizers}) < len(optimizers):
+    own = [id(one) for one in optimizers if not isinstance(one, str)]  # of a name, each part gets one of its own
+    if len(set(own)) < len(own):
         raise ValueError("each part needs an optimizer of its own, got one object for two of them: make another.")

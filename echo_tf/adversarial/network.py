@@ -92,7 +92,7 @@ class GenerativeAdversarialNetwork(Adversarial):
             raise ValueError(f"a GAN trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
         if jit_compile is None:
             jit_compile = False if on_tensorflow_cpu() else "auto"
-        check_optimizers([one for one in (optimizer, discriminator_optimizer) if not isinstance(one, str)])
+        check_optimizers([optimizer, discriminator_optimizer])
         super().compile(optimizer=optimizer, jit_compile=jit_compile)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         self.optimizer.build(self.generator.trainable_variables)

@@ -55,7 +55,7 @@ def restore(folder: Path, shapes: Mapping[str, tuple] | None = None) -> State | 
                     continue
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            notes = json.loads(str(arrays.pop(NOTES)))  # None where a kind keeps none
+            notes = json.loads(str(arrays.pop(NOTES)))
             done = int(path.stem.partition("-")[2])
         except Exception:  # damaged since it was written, which shows in many ways: the one before it is there for this
             continue
