@@ -11,7 +11,6 @@ At beta = 1, without penalties and with a distortion that is a likelihood, the l
 """
 
 import inspect
-import math
 import numbers
 
 import keras
@@ -23,7 +22,7 @@ from echo_tf.distortions import distortion_of
 from echo_tf.guards import forget_compiled, num_replicas, on_tensorflow_cpu, plain_errors
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
-from echo_tf.parts import check_parts
+from echo_tf.parts import check_parts, checked_beta
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -69,7 +68,7 @@ class RateDistortionAutoencoder(keras.Model):
 
     def __init__(self, encoder, channel, decoder, marginal=None, distortion="bernoulli", beta=1.0, penalties=(), **kwargs):
         super().__init__(**kwargs)
-        check_parts(encoder, channel, decoder, marginal, beta, penalties)
+        check_parts(encoder, channel, decoder, marginal, penalties)
         needs_marginal = getattr(channel, "needs_marginal", False)
         self.encoder, self.channel, self.decoder = encoder, channel, decoder
         self.marginal = StandardNormal() if marginal is None and needs_marginal else marginal
@@ -80,7 +79,7 @@ class RateDistortionAutoencoder(keras.Model):
         if hasattr(channel, "check_heads") and len(outputs_of(encoder)) == 2:
             channel.check_heads(*outputs_of(encoder))
         # every replica of a strategy has the same beta
-        initial = keras.initializers.Constant(float(beta))
+        initial = keras.initializers.Constant(checked_beta(beta))
         self._beta = self.add_weight((), initial, trainable=False, name="beta", aggregation="only_first_replica")
         names = ["rate", "distortion"] + ["neg_elbo"] * self.measure_of_distortion.is_likelihood
         self._trackers = [keras.metrics.Mean(name=name) for name in names]
@@ -98,10 +97,9 @@ class RateDistortionAutoencoder(keras.Model):
 
     @beta.setter
     def beta(self, value):
-        if not 0 <= float(value) < math.inf:
-            raise ValueError(f"beta must be 0 or more, got {value!r}.")
+        number = checked_beta(value)
         self._take_back_state()
-        self._beta.assign(float(value))
+        self._beta.assign(number)
 
     def _take_back_state(self):
         """Within an epoch of `fit`, JAX's trainer holds the values of all variables."""

@@ -166,6 +166,17 @@ def test_the_decomposed_loss_is_transform_loss_plus_coding_loss_plus_rate():
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_another_models_beta_is_taken_over_as_it_is_now():
+    encoder, _, decoder = parts()
+    model = DecomposedAutoencoder(encoder, GaussianSample(seed=1), decoder, distortion="squared_error", beta=0.3)
+    model.beta = 0.2
+    again = DecomposedAutoencoder(encoder, model.channel, decoder, model.marginal, model.measure_of_distortion, model.beta)
+    assert float(again.beta) == pytest.approx(0.2)
+    for beta in (-1, float("nan"), "1", None):
+        with pytest.raises(ValueError, match="beta must be a number of 0 or more"):
+            model.beta = beta
+
+
 def test_the_decomposed_loss_of_a_likelihood_is_refused():
     with pytest.raises(ValueError, match="got the likelihood Bernoulli"):
         DecomposedAutoencoder(*parts())
