@@ -11,18 +11,17 @@ At beta = 1, without penalties and with a distortion that is a likelihood, the l
 """
 
 import inspect
-import numbers
 
 import keras
 import numpy as np
 from keras import ops
 
-from echo_tf import inputs
+from echo_tf import arguments, inputs
 from echo_tf.distortions import distortion_of
 from echo_tf.guards import forget_compiled, num_replicas, on_tensorflow_cpu, plain_errors
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
-from echo_tf.parts import check_parts, checked_beta
+from echo_tf.parts import check_parts
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -79,7 +78,7 @@ class RateDistortionAutoencoder(keras.Model):
         if hasattr(channel, "check_heads") and len(outputs_of(encoder)) == 2:
             channel.check_heads(*outputs_of(encoder))
         # every replica of a strategy has the same beta
-        initial = keras.initializers.Constant(checked_beta(beta))
+        initial = keras.initializers.Constant(arguments.number("beta", beta))
         self._beta = self.add_weight((), initial, trainable=False, name="beta", aggregation="only_first_replica")
         names = ["rate", "distortion"] + ["neg_elbo"] * self.measure_of_distortion.is_likelihood
         self._trackers = [keras.metrics.Mean(name=name) for name in names]
@@ -97,7 +96,7 @@ class RateDistortionAutoencoder(keras.Model):
 
     @beta.setter
     def beta(self, value):
-        number = checked_beta(value)
+        number = arguments.number("beta", value)
         self._take_back_state()
         self._beta.assign(number)
 
@@ -282,9 +281,7 @@ class RateDistortionAutoencoder(keras.Model):
     def reconstruct(self, x, num_samples=1, batch_size=100):
         """The reconstruction of each example, of the shape of x: the average over `num_samples` codes, or for 0 the
         decoding of the mean E[z|x], the same every time."""
-        if not isinstance(num_samples, numbers.Integral) or num_samples < 0:
-            raise ValueError(f"num_samples must be 0 or a positive integer, got {num_samples!r}.")
-        x = self._all(x)
+        num_samples, x = arguments.integer("num_samples", num_samples, 0), self._all(x)
         if num_samples:
             draws = (self.measure(x, ["reconstruction"], batch_size)["reconstruction"] for _ in range(num_samples))
             return sum(draws) / num_samples

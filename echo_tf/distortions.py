@@ -9,7 +9,7 @@ import math
 import keras
 from keras import ops
 
-from echo_tf import structural_similarity
+from echo_tf import arguments, structural_similarity
 from echo_tf.guards import at_least_float32
 from echo_tf.heads import NOT_NEGATIVE, activation_of
 
@@ -133,8 +133,8 @@ class Gaussian(Distortion):
     def __init__(self, variance=None, start=0.03, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("variance", variance), ("start", start)):
-            if not (value is None or 0 < value < math.inf):
-                raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
+            if value is not None:
+                arguments.number(name, value, "(0, inf)")
         self.variance, self.start = variance, start
         if variance is None:
             initial = keras.initializers.Constant(math.log(start))

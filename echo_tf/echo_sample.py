@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.channels import Draw
 from echo_tf.guards import at_least_float32, values_of
 from echo_tf.heads import UNBOUNDED, activation_of, refuse_above_0, tanh16
@@ -107,12 +108,11 @@ class EchoSample(keras.layers.Layer):
     ):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
         for name, value, allowed in (("scheme", scheme, SCHEMES), ("noise_source", noise_source, NOISE_SOURCES)):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
-        if clip is not None and not 0 < clip < 1:
-            raise ValueError(f"clip must lie between 0 and 1, got {clip!r}.")
-        if beta is not None and not beta >= 0:
-            raise ValueError(f"beta must be 0 or more, got {beta!r}.")
+            arguments.choice(name, value, allowed)
+        if clip is not None:
+            arguments.number("clip", clip, "(0, 1)")
+        if beta is not None:
+            arguments.number("beta", beta)
         exact_clip(1 if num_terms is None else num_terms, max_magnitude)
         self.num_terms = None if num_terms is None else int(num_terms)
         self.scheme = scheme

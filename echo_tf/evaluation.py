@@ -7,6 +7,8 @@ import numpy as np
 import tqdm
 from keras import ops
 
+from echo_tf import arguments, inputs
+
 
 def unit_of(model):
     """The unit of a model's distortion, as it stands in the names of columns: "nats", "sse" (sum of squared errors), ..."""
@@ -20,7 +22,7 @@ def evaluate(model, x, num_samples=1, batch_size=100, check=lambda: None, progre
 
     Args:
         model: a `RateDistortionAutoencoder`.
-        x: images (n, ...).
+        x: images (n, ...), or batches of them.
         num_samples: codes drawn for each image; an image's value is the mean over them.
         batch_size: the largest batch; Echo takes its noise from it.
         check: called after every batch; may raise to interrupt.
@@ -29,7 +31,11 @@ def evaluate(model, x, num_samples=1, batch_size=100, check=lambda: None, progre
     Returns:
         {"rate_nats": {"mean": ..., "standard_error": ...}, "distortion_nats": ..., "neg_elbo_nats": ...}, the standard error
         over images (NaN for a single one).
+
+    Raises:
+        ValueError: for images that the model's distortion does not take, or a number of codes below 1.
     """
+    num_samples, x = arguments.integer("num_samples", num_samples), inputs.as_array(x, model.measure_of_distortion.limits)
     rate = distortion = 0.0
     with tqdm.tqdm(total=num_samples * len(x), desc="test", unit="image", disable=not progress, leave=False) as bar:
 
@@ -77,10 +83,11 @@ def log_likelihood(model, x, num_samples, batch_size=100, check=lambda: None, pr
         {"neg_log_likelihood_nats": {"mean": ..., "standard_error": ...}, "samples_per_image": num_samples}.
 
     Raises:
-        ValueError: for an Echo model, whose q(z|x) has no known density.
+        ValueError: for an Echo model, whose q(z|x) has no known density, and as `evaluate`.
     """
     if model.marginal is None:
         raise ValueError("the density q(z|x) of an Echo channel is not known: there are no importance weights.")
+    num_samples, x = arguments.integer("num_samples", num_samples), inputs.as_array(x, model.measure_of_distortion.limits)
     at_once = min(num_samples, 10)  # a VampPrior encodes its pseudo-inputs anew on every call
     chunk = _LogWeights(model, at_once)
     calls = -(-num_samples // at_once)

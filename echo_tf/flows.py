@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.errors import InputError
 from echo_tf.guards import at_least_float32
 
@@ -95,8 +96,7 @@ class AutoregressiveFlow(keras.layers.Layer):
 
     def __init__(self, num_steps=2, hidden_units=(640, 640, 640), mean_only=True, trained=True, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
-        if num_steps < 1:
-            raise ValueError(f"num_steps must be 1 or more, got {num_steps!r}.")
+        num_steps = arguments.integer("num_steps", num_steps)
         if keras.backend.backend() != "tensorflow":
             raise InputError(
                 f"flows use TensorFlow Probability and need KERAS_BACKEND=tensorflow, which is {keras.backend.backend()}."

@@ -107,4 +107,7 @@ def _each(data):
     """The batches of one pass through data."""
     if isinstance(data, keras.utils.PyDataset):
         return (data[i] for i in range(len(data)))
-    return iter(data)
+    try:
+        return iter(data)
+    except TypeError:
+        raise ValueError(f"expected an array of examples (n, ...), or batches of them, got {data!r}.") from None

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.flows import AutoregressiveFlow
 from echo_tf.guards import at_least_float32
 
@@ -183,11 +184,9 @@ class VampPrior(keras.layers.Layer):
 
     def __init__(self, num_pseudo_inputs=750, density="mixture", start="training_images", seed=None, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
-        if num_pseudo_inputs < 1:
-            raise ValueError(f"num_pseudo_inputs must be 1 or more, got {num_pseudo_inputs!r}.")
+        num_pseudo_inputs = arguments.integer("num_pseudo_inputs", num_pseudo_inputs)
         for name, value, allowed in (("density", density, DENSITIES), ("start", start, STARTS)):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+            arguments.choice(name, value, allowed)
         self.num_pseudo_inputs, self.density, self.start, self.seed = num_pseudo_inputs, density, start, seed
         self._seeds = keras.random.SeedGenerator(seed)
 

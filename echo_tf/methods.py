@@ -6,6 +6,7 @@ A method is a choice of channel, marginal and penalty around one pair of network
 from typing import NamedTuple
 
 import echo_tf
+from echo_tf import arguments
 
 
 class Part(NamedTuple):
@@ -106,9 +107,7 @@ def make_method(
     >>> model.count_params() == METHODS["echo"].parameters
     True
     """
-    if name not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}.")
-    method = METHODS[name]
+    method = METHODS[arguments.choice("method", name, METHODS)]
     unknown = sorted(set(settings) - set(method.settings))
     if unknown:
         raise ValueError(f"{name} takes the settings {', '.join(method.settings)}, got {', '.join(unknown)}.")

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.guards import on_tensorflow_cpu, require
 
 SCHEMES = ("permutation", "replacement", "ring")
@@ -64,11 +65,9 @@ def exact_clip(num_terms, max_magnitude=1.0, precision=MACHINE_PRECISION):
     >>> print(f"{exact_clip(99):.6f} {exact_clip(64):.6f} {exact_clip(99, 10):.6f}")
     0.835866 0.762203 0.817523
     """
-    if num_terms != int(num_terms) or num_terms < 1:
-        raise ValueError(f"num_terms must be an integer of 1 or more, got {num_terms!r}.")
+    num_terms = arguments.integer("num_terms", num_terms)
     for name, value in (("max_magnitude", max_magnitude), ("precision", precision)):
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
+        arguments.number(name, value, "(0, inf)")
     log_ratio = math.log(max_magnitude) - math.log(precision)
     return float(np.exp(solve_log_clip(float(num_terms), np.float64(log_ratio), np)))
 
@@ -143,8 +142,7 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
     loc, log_scale = check_encodings(loc, log_scale)
     dtype = keras.backend.result_type(loc.dtype, log_scale.dtype)
     loc, log_scale = ops.cast(loc, dtype), ops.maximum(ops.cast(log_scale, dtype), NO_SCALE)
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}.")
+    arguments.choice("scheme", scheme, SCHEMES)
     if indices is not None:
         indices = ops.convert_to_tensor(indices)
         if len(indices.shape) != 2 or not keras.backend.is_int_dtype(indices.dtype):

@@ -1,7 +1,5 @@
 """What an autoencoder may be made of."""
 
-import math
-
 import keras
 
 from echo_tf.heads import outputs_of
@@ -23,18 +21,3 @@ def check_parts(encoder, channel, decoder, marginal, penalties):
         raise ValueError(f"{type(channel).__name__} has an exact rate: leave marginal out, got {marginal!r}.")
     if getattr(channel, "beta", None) is not None:
         raise ValueError(f"beta belongs to the autoencoder: leave beta={channel.beta!r} out of {type(channel).__name__}.")
-
-
-def checked_beta(beta) -> float:
-    """The weight of a rate as a number: given as one, or as another model's `beta`, which is a variable.
-
-    Raises:
-        ValueError: for what is no finite number of 0 or more.
-    """
-    try:
-        number = math.nan if isinstance(beta, str) else float(beta)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise ValueError(f"beta must be a number of 0 or more, got {beta!r}.")
-    return number

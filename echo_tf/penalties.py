@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.discriminator import Discriminator
 from echo_tf.guards import at_least_float32, require
 
@@ -32,10 +33,9 @@ class MaximumMeanDiscrepancy(keras.layers.Layer):
 
     def __init__(self, weight=999.0, bandwidth=None, seed=None, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
-        if not weight >= 0:
-            raise ValueError(f"weight must be 0 or more, got {weight!r}.")
-        if bandwidth is not None and not bandwidth > 0:
-            raise ValueError(f"bandwidth must be positive, got {bandwidth!r}.")
+        arguments.number("weight", weight)
+        if bandwidth is not None:
+            arguments.number("bandwidth", bandwidth, "(0, inf)")
         self.weight, self.bandwidth, self.seed = weight, bandwidth, seed
         self._seeds = keras.random.SeedGenerator(seed)
 
@@ -111,10 +111,8 @@ class TotalCorrelation(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"weight (gamma) must be 0 or more, got {weight!r}.")
-        if permuted not in PERMUTED:
-            raise ValueError(f"permuted must be one of {', '.join(PERMUTED)}, got {permuted!r}.")
+        arguments.number("weight (gamma)", weight)
+        arguments.choice("permuted", permuted, PERMUTED)
         self.weight, self.permuted, self.seed = weight, permuted, seed
         self.discriminator = Discriminator(units, learning_rate, beta_1, beta_2, seed, dtype=self.dtype_policy)
         self._seeds = keras.random.SeedGenerator(seed)

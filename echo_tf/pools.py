@@ -2,6 +2,7 @@
 
 import keras
 
+from echo_tf import arguments
 from echo_tf.echo_sample import EchoSample
 from echo_tf.guards import forget_compiled
 from echo_tf.inputs import examples_of, is_array, number_of_batches
@@ -19,7 +20,7 @@ def adapt(model, x, batch_size=100):
         batch_size: for arrays.
 
     Raises:
-        ValueError: for a model without an `EchoSample`.
+        ValueError: for a model without an `EchoSample`, or batches of fewer than two examples.
     """
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, EchoSample)]
     if not layers:
@@ -38,6 +39,7 @@ def adapt(model, x, batch_size=100):
 
 def _batches(x, batch_size):
     """Near-equal batches of arrays, none of one example alone; or the given batches."""
+    arguments.integer("batch_size", batch_size, 2, why=" (Echo noise is made of other examples)")
     arrays = keras.tree.flatten(x)
     if not all(map(is_array, arrays)):
         yield from (examples_of(batch) for batch in x)

@@ -6,6 +6,8 @@ Two of the learning rate keep the base rate over the first half of training and 
 
 import keras
 
+from echo_tf import arguments
+
 
 def paper(epoch, epochs, base):
     """Linear from `base` to 0 over the second half of `epochs`."""
@@ -44,8 +46,8 @@ class BetaWarmup(keras.callbacks.Callback):
     def __init__(self, epochs, beta=None):
         super().__init__()
         for name, value in (("epochs", epochs), ("beta", beta)):
-            if not (value is None or value >= 0):
-                raise ValueError(f"{name} must be 0 or more, got {value!r}.")
+            if name == "epochs" or value is not None:
+                arguments.number(name, value)
         self.epochs, self.beta, self._epoch = epochs, beta, -1
 
     def on_train_begin(self, logs=None):

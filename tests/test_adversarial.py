@@ -203,7 +203,7 @@ def test_spread_and_nearest_are_what_loops_give():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: gan(penalty_weight=-1.0), "penalty_weight must be 0 or more, got -1.0"),
+        (lambda: gan(penalty_weight=-1.0), "penalty_weight must be a finite number of 0 or more, got -1.0"),
         (lambda: gan(loss="hinge"), "loss must be one of non_saturating, wasserstein"),
         (
             lambda: GenerativeAdversarialNetwork(wu2017.decoder(3, **SHAPE), wu2017.discriminator((5, 5, 1), 0.01)),

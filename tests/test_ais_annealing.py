@@ -264,8 +264,8 @@ def test_step_sizes_between_records_are_log_linear():
     "given, words",
     [
         ({"transition": "nuts"}, "transition must be one of"),
-        ({"leapfrog_steps": 0}, "leapfrog_steps must be 1 or more"),
-        ({"memory": 1.0}, "memory must be in"),
+        ({"leapfrog_steps": 0}, "leapfrog_steps must be an integer of 1 or more"),
+        ({"memory": 1.0}, "memory must be a number in"),
         ({"rule": "x"}, "rule must be one of"),
         ({"preconditioner": "image"}, "preconditioner must be one of"),
         ({"preconditioner": "pooled"}, "needs the transition persistent"),

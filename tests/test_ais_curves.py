@@ -98,7 +98,7 @@ IMAGES = np.full((3, 5), 0.5)
         ({"precision": "float16"}, "precision must be"),
         ({"prior": tfp.distributions.Normal([0.0, 0.0], 1.0)}, "decoder"),
         ({"distortion": lambda x, f: x - f}, "one number an example"),
-        ({"num_chains": 1}, "num_chains must be 2 or more"),
+        ({"num_chains": 1}, "num_chains must be an integer of 2 or more"),
         ({"distortion": "bernoulli"}, "takes logits"),
         ({"num_temperatures": 200.0}, "num_temperatures must be an integer"),
         ({"distortion": "gaussian"}, "needs its variance"),

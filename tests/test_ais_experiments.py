@@ -208,9 +208,9 @@ def test_encoders_of_a_linear_decoder_reach_its_closed_form_and_are_never_below(
         (lambda model: ais.Settings(study="more", model=model, **SMALL, blur=0.0), "greater than 0"),
         (lambda model: ais.Settings(study="more", model=model, **SMALL, features=model), "training of a classifier"),
         (lambda model: variational.Settings(study="more", model=model, betas=(2, 1), epochs=1), "they must rise"),
-        (lambda model: GaussianBlur(-1.0), "width must be positive"),
+        (lambda model: GaussianBlur(-1.0), "width must be a positive"),
         (lambda model: GaussianBlur(1.0)(np.zeros((1, 2, 2, 1))), "H and W above 2"),
-        (lambda model: ScaleMixture(2, 1.5), "weight must be in"),
+        (lambda model: ScaleMixture(2, 1.5), "weight must be a number in"),
         (lambda model: in_features(wu2017.decoder(2, (8, 8, 1), 0.02), huang2020.classifier()), "of the decoder's images"),
         (lambda model: huang2020.classifier(10, (8, 8, 1)), "16 or more a side"),
         (

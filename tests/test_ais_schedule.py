@@ -61,7 +61,7 @@ def test_the_way_up_to_a_beta_and_back():
         ((100, 0, 10), "max_beta must be a positive"),
         ((100, float("nan"), 10), "max_beta must be a positive"),
         ((10, 1.0, 10), "num_temperatures must be larger than num_betas"),
-        ((10, 1.0, 0), "num_betas must be 1 or more"),
+        ((10, 1.0, 0), "num_betas must be an integer of 1 or more"),
         ((10, 1.0, 2, -4.0), "half_width"),
     ],
 )

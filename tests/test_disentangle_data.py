@@ -49,10 +49,10 @@ def test_total_correlation_is_that_of_the_joint_law():
     ("arguments", "message"),
     [
         (((3, 4), 0), "num_blocks"),
-        (((3, 4), 2, 1.5), "between 0 and 1"),
+        (((3, 4), 2, 1.5), "a number in .0, 1."),
         (((3, 4), 2, 1.0), "remove every combination"),
         (((3, 0), 2), "1 or more"),
-        (((), 2), "1 or more"),
+        (((), 2), "one or more"),
     ],
 )
 def test_what_leaves_nothing_is_refused(arguments, message):
@@ -169,7 +169,7 @@ def test_scores_of_a_model_are_those_of_its_encoded_dataset():
         assert direct.score == pytest.approx(looked_up.score, abs=0.051)
 
 
-@pytest.mark.parametrize(("kind", "message"), [("media", "the representations are"), ("sampled", "give donors")])
+@pytest.mark.parametrize(("kind", "message"), [("media", "kind must be one of"), ("sampled", "give donors")])
 def test_representations_that_cannot_be_are_refused(kind, message):
     with pytest.raises(ValueError, match=message):
         representation(model(echo_tf.EchoSample(num_terms=9)), kind)

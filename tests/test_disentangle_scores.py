@@ -184,7 +184,7 @@ def test_images_that_change_their_shape_are_refused():
     ],
 )
 def test_too_few_points_are_refused(score, settings):
-    with pytest.raises(ValueError, match=r"must be \d+ or more"):
+    with pytest.raises(ValueError, match=r"must be an integer of \d+ or more"):
         score(identity, dataset(), **settings)
 
 

@@ -173,7 +173,7 @@ def test_another_models_beta_is_taken_over_as_it_is_now():
     again = DecomposedAutoencoder(encoder, model.channel, decoder, model.marginal, model.measure_of_distortion, model.beta)
     assert float(again.beta) == pytest.approx(0.2)
     for beta in (-1, float("nan"), "1", None):
-        with pytest.raises(ValueError, match="beta must be a number of 0 or more"):
+        with pytest.raises(ValueError, match="beta must be a finite number of 0 or more"):
             model.beta = beta
 
 

@@ -316,7 +316,7 @@ def test_heads_of_two_shapes_would_share_noise_or_be_counted_in_part(shapes):
     [
         ({"marginal": "normal"}, "marginal must be a layer"),
         ({"penalties": [lambda z: 0.0]}, "penalties must be a list of layers"),
-        ({"beta": "1"}, "beta must be a number"),
+        ({"beta": "1"}, "beta must be a finite number"),
     ],
 )
 def test_parts_that_are_no_parts_are_refused_in_one_line(part, words):
@@ -329,7 +329,7 @@ def test_parts_that_are_no_parts_are_refused_in_one_line(part, words):
 def test_reconstructions_and_pools_that_cannot_be_are_refused():
     model = autoencoder()
     for number in (-1, 1.5):
-        with pytest.raises(ValueError, match="num_samples must be 0 or a positive integer"):
+        with pytest.raises(ValueError, match="num_samples must be an integer of 0 or more"):
             model.reconstruct(bars(), num_samples=number)
     with pytest.raises(ValueError, match="finite numbers"):
         EchoSample(num_terms=9).adapt([np.full((20, 4), np.nan, "float32"), -np.ones((20, 4), "float32")])

@@ -8,6 +8,7 @@ x --encoder--> code z --decoder--> f(z)
 import keras
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.adversarial.fitting import Adversarial, check_logits, check_optimizers
 from echo_tf.adversarial.losses import LOSSES
 from echo_tf.distortions import SquaredError
@@ -106,7 +107,7 @@ class AdversarialAutoencoder(Adversarial):
 
     def generate(self, n):
         """n samples f(z), z ~ N(0, I), a numpy array (n, ...)."""
-        z = keras.random.normal((n, self.latent_dim), seed=self._seeds)
+        z = keras.random.normal((arguments.integer("n", n), self.latent_dim), seed=self._seeds)
         return ops.convert_to_numpy(self.decoder(z, training=False))
 
     def gradients(self, x):

@@ -36,8 +36,21 @@ def indicators(samples, train, test, train_labels=None, test_labels=None) -> dic
             many test images as there are samples).
         with labels: class_shares (C,) of the samples, covered_classes, classes, class_entropy_nats, classifier_accuracy_share.
         signs: of a collapse, sentences; [] where there is none.
+
+    Raises:
+        ValueError: for images of different sizes, fewer than two samples or test images, labels of another number.
     """
-    samples, train, test = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (samples, train, test))
+    samples, train, test = (np.asarray(x, np.float32) for x in (samples, train, test))
+    shapes = samples.shape, train.shape, test.shape
+    if len({shape[1:] for shape in shapes}) > 1 or samples.ndim < 2 or min(len(samples), len(test)) < 2 or not len(train):
+        raise ValueError(
+            "samples, train and test must be images (n, ...) of one size, two samples and two test images or more, got "
+            f"{shapes[0]}, {shapes[1]} and {shapes[2]}."
+        )
+    samples, train, test = (x.reshape(len(x), -1) for x in (samples, train, test))
+    for name, labels, images in (("train_labels", train_labels, train), ("test_labels", test_labels, test)):
+        if labels is not None and np.shape(labels) != (len(images),):
+            raise ValueError(f"{name} must be of the shape ({len(images)},), an integer an image, got {np.shape(labels)}.")
     test = test[: len(samples)]
     of_samples, of_test = nearest(samples, train), nearest(test, train)
     found = {
@@ -88,6 +101,8 @@ def spread(images: np.ndarray) -> float:
 
 def nearest(images: np.ndarray, train: np.ndarray) -> Nearest:
     """The nearest of the training images (N, d) to each of some images (n, d), by squared distance."""
+    center = train.mean(axis=0, dtype=np.float64)  # near the data's middle little is cancelled below
+    images, train = ((x - center).astype(np.float32) for x in (images, train))
     rows, best = np.zeros(len(images), np.int64), np.full(len(images), np.inf)
     norms = np.einsum("nd,nd->n", images, images, dtype=np.float64)
     for first in range(0, len(train), AT_ONCE):

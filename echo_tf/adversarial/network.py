@@ -5,11 +5,10 @@ z ~ N(0, I) --generator--> f(z) --.
                           x ------'
 """
 
-import math
-
 import keras
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.adversarial.fitting import Adversarial, check_logits, check_optimizers
 from echo_tf.adversarial.losses import LOSSES, gradient_penalty, representation_entropy
 from echo_tf.distortions import SquaredError
@@ -100,7 +99,7 @@ class GenerativeAdversarialNetwork(Adversarial):
 
     def generate(self, n):
         """n samples f(z), z ~ N(0, I), a numpy array (n, ...); the moving averages stand for a batch's."""
-        z = keras.random.normal((n, self.latent_dim), seed=self._seeds)
+        z = keras.random.normal((arguments.integer("n", n), self.latent_dim), seed=self._seeds)
         return ops.convert_to_numpy(self.generator(z, training=False))
 
     def train_step(self, data):
@@ -165,11 +164,9 @@ class GenerativeAdversarialNetwork(Adversarial):
 
 
 def _check(generator, discriminator, loss, weights):
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
+    arguments.choice("loss", loss, LOSSES)
     for name, weight in weights.items():
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"{name} must be 0 or more, got {weight!r}.")
+        arguments.number(name, weight)
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         if len(outputs_of(network)) != 1 or not isinstance(network.input_shape, tuple):
             raise ValueError(f"{name} must be a Keras model of one input and one output, got {network!r}.")

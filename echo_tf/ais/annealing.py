@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf import arguments
 from echo_tf.ais.preconditioning import factor_of
 from echo_tf.ais.sampler import DEFAULT
 from echo_tf.ais.schedule import Schedule
@@ -74,8 +75,7 @@ class Annealing:
 
     def __init__(self, target: Target, schedule: Schedule, sampler=DEFAULT, num_chains=40, seed=0, step_sizes=None, start=None):
         sampler.check()
-        if num_chains < 1:
-            raise ValueError(f"num_chains must be 1 or more, got {num_chains!r}.")
+        num_chains = arguments.integer("num_chains", num_chains)
         self.target, self.schedule, self.sampler, self.seed = target, schedule, sampler, int(seed)
         self.num_chains, self.table = int(num_chains), step_sizes
         self._width = min(STEPS_A_CALL, int(np.diff([0, *schedule.ends]).max()))

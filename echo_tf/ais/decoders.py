@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
+
 SIZE = 5  # of the kernel, pixels a side
 
 
@@ -26,9 +28,7 @@ class GaussianBlur(keras.layers.Layer):
 
     def __init__(self, width, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < width < np.inf:
-            raise ValueError(f"width must be positive, got {width!r}.")
-        self.width = float(width)
+        self.width = arguments.number("width", width, "(0, inf)")
 
     def build(self, input_shape):
         if len(input_shape) != 4 or min(input_shape[1:3]) <= SIZE // 2:

@@ -1,10 +1,10 @@
 """The settings of a rate-distortion curve, in two rounds: presets, what may be set, and the schedule of each round."""
 
-import numbers
 from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf import arguments
 from echo_tf.ais.sampler import Sampler
 from echo_tf.ais.schedule import HALF_WIDTH, NEGLIGIBLE, Schedule, adapted_schedule, geometric_schedule, sigmoid_schedule
 from echo_tf.ais.step_sizes import StepSizes
@@ -34,14 +34,9 @@ class Plan(NamedTuple):
     def check(self) -> None:
         """Raises ValueError for what cannot be."""
         self.sampler.check()
-        whole = {name: getattr(self, name) for name in ("num_temperatures", "num_betas", "num_chains")}
-        for name, value in {**whole, "leapfrog_steps": self.sampler.leapfrog_steps}.items():
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}.")
-        if self.num_chains < 2:
-            raise ValueError(f"num_chains must be 2 or more, got {self.num_chains!r}.")
+        for name, least in (("num_temperatures", 1), ("num_betas", 1), ("num_chains", 2)):
+            arguments.integer(name, getattr(self, name), least)
+        arguments.choice("schedule", self.schedule, SCHEDULES)
         self.preliminary(1.0)
         if self.num_temperatures < self.num_betas + 1:
             raise ValueError(
@@ -96,9 +91,7 @@ def plan(preset: str | Plan = "short", **settings) -> Plan:
     Raises:
         ValueError: for an unknown preset or setting, or values that cannot be.
     """
-    if not isinstance(preset, Plan) and preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}{nearest(str(preset), PRESETS)}.")
-    found = preset if isinstance(preset, Plan) else PRESETS[preset]
+    found = preset if isinstance(preset, Plan) else PRESETS[arguments.choice("preset", preset, PRESETS)]
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
         known = [*Plan._fields, *Sampler._fields]

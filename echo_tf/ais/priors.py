@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from echo_tf import arguments
+
 
 def prior_of(model, draws: int = 20_000, seed: int = 0):
     """The prior of a `RateDistortionAutoencoder` as a TFP distribution, None for N(0, I).
@@ -76,10 +78,9 @@ class ScaleMixture:
     dtype = "float32"
 
     def __init__(self, latent_dim: int, weight: float, scale: float = 10.0, density: str = "joint"):
-        if not 0 < weight < 1 or not 0 < scale < np.inf:
-            raise ValueError(f"weight must be in (0, 1) and scale positive, got {weight!r} and {scale!r}.")
-        if density not in ("joint", "product"):
-            raise ValueError(f"density must be joint or product, got {density!r}.")
+        arguments.number("weight", weight, "(0, 1)")
+        arguments.number("scale", scale, "(0, inf)")
+        arguments.choice("density", density, ("joint", "product"))
         self.latent_dim, self.weight, self.scale, self.density = latent_dim, weight, scale, density
         self.event_shape = (latent_dim,)
 

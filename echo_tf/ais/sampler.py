@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from echo_tf import arguments
 from echo_tf.ais.transitions import TRANSITIONS
 
 
@@ -41,15 +42,12 @@ class Sampler(NamedTuple):
             "preconditioner": ("none", "pooled"),
         }
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+            arguments.choice(name, getattr(self, name), allowed)
         if self.preconditioner != "none" and self.transition != "persistent":
             raise ValueError(f"a preconditioner needs the transition persistent, got {self.transition}.")
-        if self.leapfrog_steps < 1:
-            raise ValueError(f"leapfrog_steps must be 1 or more, got {self.leapfrog_steps!r}.")
-        for name, high in (("memory", 1), ("resample_below", 1), ("acceptance", 1)):
-            if not 0 <= getattr(self, name) < high:
-                raise ValueError(f"{name} must be in [0, {high}), got {getattr(self, name)!r}.")
+        arguments.integer("leapfrog_steps", self.leapfrog_steps)
+        for name in ("memory", "resample_below", "acceptance"):
+            arguments.number(name, getattr(self, name), "[0, 1)")
 
     @property
     def text(self) -> str:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf import arguments
+
 HALF_WIDTH = 10.0  # of the sigmoid; Wu et al. (2017) say 4, the released code of the paper takes 10
 
 NEGLIGIBLE = 0.1  # nats of spread of the log weights: up to there, the first temperature may go at once
@@ -127,10 +129,9 @@ def _ends(num_temperatures, num_betas):
 
 
 def _check(num_temperatures, max_beta, num_betas):
-    if not 0 < max_beta < np.inf:
-        raise ValueError(f"max_beta must be a positive finite number, got {max_beta!r}.")
-    if num_betas < 1:
-        raise ValueError(f"num_betas must be 1 or more, got {num_betas!r}.")
+    arguments.number("max_beta", max_beta, "(0, inf)")
+    for name, value in (("num_temperatures", num_temperatures), ("num_betas", num_betas)):
+        arguments.integer(name, value)
     if num_temperatures < num_betas + 1:
         raise ValueError(
             f"num_temperatures must be larger than num_betas, so that each record has a transition, "

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from echo_tf.disentangle.sampling import Sampler, Settings, check_number
+from echo_tf import arguments
+from echo_tf.disentangle.sampling import Sampler, Settings
 
 
 class BetaVAEScore(NamedTuple):
@@ -35,9 +36,9 @@ def beta_vae_score(represent, dataset, seed=0, batch_size=64, num_train=10_000, 
     Raises:
         ValueError: for sizes too small, and as `Sampler`.
     """
-    check_number("batch_size", batch_size, 1, "pairs of images")
-    check_number("num_train", num_train, 2 * len(np.asarray(getattr(dataset, "factor_sizes", ()))), "two a factor")
-    check_number("num_eval", num_eval, 1, "groups")
+    arguments.integer("batch_size", batch_size, 1, why=" (pairs of images)")
+    arguments.integer("num_train", num_train, 2 * len(np.asarray(getattr(dataset, "factor_sizes", ()))), why=" (two a factor)")
+    arguments.integer("num_eval", num_eval, 1, why=" (groups)")
     sampler = Sampler(represent, dataset, seed)
     settings = sampler.settings(batch_size=batch_size, num_train=num_train, num_eval=num_eval)
     features, labels = zip(*(_differences(sampler, number, batch_size) for number in (num_train, num_eval)))

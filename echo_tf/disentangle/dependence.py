@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf import arguments
+
 
 class DependentSubset(NamedTuple):
     """What `dependent_subset` gives.
@@ -39,13 +41,11 @@ def dependent_subset(
     >>> len(kept.indices), round(kept.total_correlation, 3)
     (104960, 1.491)
     """
-    sizes = tuple(int(size) for size in factor_sizes)
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"factor_sizes must be 1 or more each, got {factor_sizes}.")
-    if num_blocks < 1:
-        raise ValueError(f"num_blocks must be 1 or more, got {num_blocks}.")
-    if not 0 <= remove_probability <= 1:
-        raise ValueError(f"remove_probability must lie between 0 and 1, got {remove_probability}.")
+    sizes = tuple(arguments.integer("each of factor_sizes", size) for size in np.ravel(factor_sizes))
+    if not sizes:
+        raise ValueError(f"factor_sizes must be one or more numbers of values, got {factor_sizes!r}.")
+    num_blocks = arguments.integer("num_blocks", num_blocks)
+    remove_probability = arguments.number("remove_probability", remove_probability, "[0, 1]")
     draws = np.random.RandomState(seed)
     blocks = [np.array_split(np.arange(size), min(num_blocks, size)) for size in sizes]
     kept = np.ones(sizes, bool)

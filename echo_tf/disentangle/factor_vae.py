@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from echo_tf.disentangle.sampling import Sampler, Settings, check_number
+from echo_tf import arguments
+from echo_tf.disentangle.sampling import Sampler, Settings
 
 
 class FactorVAEScore(NamedTuple):
@@ -54,10 +55,11 @@ def factor_vae_score(
     Raises:
         ValueError: for sizes too small, and as `Sampler`.
     """
-    check_number("batch_size", batch_size, 2, "a variance needs two images")
+    arguments.integer("batch_size", batch_size, 2, why=" (a variance needs two images)")
     for name, number in (("num_train", num_train), ("num_eval", num_eval)):
-        check_number(name, number, 1, "groups")
-    check_number("num_variance", num_variance, 2, "a variance needs two images")
+        arguments.integer(name, number, 1, why=" (groups)")
+    arguments.number("threshold", threshold)
+    arguments.integer("num_variance", num_variance, 2, why=" (a variance needs two images)")
     sampler = Sampler(represent, dataset, seed)
     _, codes = sampler.codes(num_variance, batch_size)
     variance = codes.var(axis=0, ddof=1)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from echo_tf.disentangle.sampling import Sampler, Settings, check_number
+from echo_tf import arguments
+from echo_tf.disentangle.sampling import Sampler, Settings
 
 
 class DCI(NamedTuple):
@@ -44,8 +45,9 @@ def dci(represent, dataset, seed=0, num_train=10_000, num_test=5_000, num_trees=
         ValueError: for fewer images than a factor has values, and as `Sampler`.
     """
     sampler = Sampler(represent, dataset, seed)
-    check_number("num_train", num_train, int(sampler.sizes.max()), "as many as the largest factor has values")
-    check_number("num_test", num_test, 1, "images")
+    arguments.integer("num_train", num_train, int(sampler.sizes.max()), why=" (as many as the largest factor has values)")
+    arguments.integer("num_trees", num_trees)
+    arguments.integer("num_test", num_test, 1, why=" (images)")
     (factors, codes), (new_factors, new_codes) = (sampler.codes(number, batch_size) for number in (num_train, num_test))
     unit = 2.0 ** -np.round(np.log2(np.where(np.ptp(codes, axis=0) > 0, codes.std(axis=0), 1.0)))  # exact; trees see 1e-7 alone
     codes, new_codes = unit * codes, unit * new_codes

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
-from echo_tf.disentangle.sampling import Sampler, Settings, check_number
+from echo_tf import arguments
+from echo_tf.disentangle.sampling import Sampler, Settings
 
 
 class MutualInformationGap(NamedTuple):
@@ -96,8 +97,8 @@ def _binned(values, num_bins):
 
 
 def _drawn(represent, dataset, seed, num_points, num_bins, batch_size):
-    check_number("num_bins", num_bins, 2, "of one bin nothing can be told")
-    check_number("num_points", num_points, num_bins, "as many as bins")
+    arguments.integer("num_bins", num_bins, 2, why=" (of one bin nothing can be told)")
+    arguments.integer("num_points", num_points, num_bins, why=" (as many as bins)")
     sampler = Sampler(represent, dataset, seed)
     factors, codes = sampler.codes(num_points, batch_size)
     return sampler, factors[:, sampler.varying], codes

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.echo_sample import EchoSample
 from echo_tf.noise import echo_noise, exact_clip
 
@@ -36,8 +37,7 @@ def representation(model, kind="mean", encode=None, donors=None, seed=0):
     Raises:
         ValueError: for another kind, or "sampled" of Echo without donors.
     """
-    if kind not in REPRESENTATIONS:
-        raise ValueError(f"the representations are {', '.join(REPRESENTATIONS)}, got {kind!r}.")
+    arguments.choice("kind", kind, REPRESENTATIONS)
     is_echo = isinstance(model.channel, EchoSample)
     if kind == "sampled" and is_echo and donors is None:
         raise ValueError('"sampled" of an Echo model makes its noise of images at random: give donors, their encodings.')

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_tf import arguments
+
 AT_ONCE = 4096  # images encoded together
 
 
@@ -70,7 +72,7 @@ class Sampler:
 
     def codes(self, number: int, group: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Random factors (n, F) and the codes (n, d) of their images, encoded in groups of so many."""
-        groups = -(-number // group)
+        groups = -(-number // arguments.integer("batch_size", group))
         factors = self.factors((groups, group))
         codes = np.concatenate(list(self.codes_of_groups(factors)))
         return factors.reshape(-1, factors.shape[-1])[:number], codes.reshape(-1, codes.shape[-1])[:number]
@@ -104,9 +106,3 @@ class Sampler:
         if not np.isfinite(codes).all():
             raise ValueError("the codes must be finite, got NaN or infinity among them.")
         return codes
-
-
-def check_number(name: str, number: int, least: int, of: str) -> None:
-    """Raises ValueError for fewer points than a score needs."""
-    if number < least:
-        raise ValueError(f"{name} must be {least:,} or more ({of}), got {number:,}.")

@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from echo_tf.disentangle.sampling import Sampler, Settings, check_number
+from echo_tf import arguments
+from echo_tf.disentangle.sampling import Sampler, Settings
 
 
 class SAP(NamedTuple):
@@ -38,9 +39,14 @@ def sap(represent, dataset, seed=0, num_train=10_000, num_test=5_000, batch_size
         ValueError: for fewer images than a factor has values, and as `Sampler`.
     """
     sampler = Sampler(represent, dataset, seed)
-    check_number("num_train", num_train, 2 * int(sampler.sizes.max()), "two a value of the largest factor")
-    check_number("num_test", num_test, 1, "images")
+    arguments.integer("num_train", num_train, 2 * int(sampler.sizes.max()), why=" (two a value of the largest factor)")
+    arguments.integer("num_test", num_test, 1, why=" (images)")
     (factors, codes), (new_factors, new_codes) = (sampler.codes(number, batch_size) for number in (num_train, num_test))
+    for j in sampler.varying:
+        if np.ptp(factors[:, j]) == 0:
+            raise ValueError(
+                f"num_train={num_train} images have one value alone of factor {j}, of {sampler.sizes[j]}: take more."
+            )
     mean, scale = codes.mean(axis=0), codes.std(axis=0).max() or 1.0
     codes, new_codes = (codes - mean) / scale, (new_codes - mean) / scale
     accuracy = np.zeros((codes.shape[1], len(sampler.varying)))

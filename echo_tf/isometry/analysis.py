@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from echo_tf import inputs
+from echo_tf import arguments, inputs
 from echo_tf.isometry.encoding import Encoded, encoded, encoded_by_echo, normal_log_density
 from echo_tf.isometry.losses import WeightedSquaredError, weight
 from echo_tf.isometry.metric import bilinear, excess, second_derivative, tangent
@@ -134,10 +134,7 @@ def examine_echo(model, images, beta=None, seed=0, log_prob=None, check=None) ->
 def _examine(encode, model, images, beta, seed, log_prob, check):
     if not hasattr(model, "measure_of_distortion") or not hasattr(model, "beta"):
         raise ValueError(f"the analysis needs a RateDistortionAutoencoder, got {type(model).__name__}.")
-    beta = np.asarray(model.beta if beta is None else beta)
-    if beta.dtype.kind not in "iuf" or beta.ndim or not 0 < beta < math.inf:
-        raise ValueError(f"beta (1 / lambda) must be a positive finite number, got {beta}.")
-    beta = float(beta)
+    beta = arguments.number("beta (1 / lambda)", float(model.beta) if beta is None else beta, "(0, inf)")
     images = inputs.as_array(images, model.measure_of_distortion.limits)
     if len(images) < 2:
         raise ValueError(f"statistics over images need 2 or more, got {len(images)}.")

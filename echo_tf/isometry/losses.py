@@ -6,8 +6,8 @@ Reference: "Quantitative Understanding of VAE as a Non-linearly Scaled Isometric
 import keras
 from keras import ops
 
+from echo_tf import arguments
 from echo_tf.distortions import Distortion
-from echo_tf.errors import nearest
 
 LOSSES = ("square", "down", "up")
 
@@ -24,8 +24,7 @@ def weight(name: str, x):
     Raises:
         ValueError: for another name.
     """
-    if name not in LOSSES:
-        raise ValueError(f"a loss is one of {', '.join(LOSSES)}, got {name!r}{nearest(str(name), LOSSES)}.")
+    arguments.choice("loss", name, LOSSES)
     convex = 2 / 3 + 2 / 21 * (x**2).sum(-1) if not keras.ops.is_tensor(x) else 2 / 3 + 2 / 21 * ops.sum(ops.square(x), -1)
     return {"square": convex * 0 + 1, "down": convex, "up": 1 / convex}[name]
 
@@ -47,10 +46,8 @@ class WeightedSquaredError(Distortion):
 
     def __init__(self, loss="square", reduction="sum", **kwargs):
         super().__init__(**kwargs)
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}{nearest(str(loss), LOSSES)}.")
-        if reduction not in ("sum", "mean"):
-            raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}.")
+        arguments.choice("loss", loss, LOSSES)
+        arguments.choice("reduction", reduction, ("sum", "mean"))
         self.loss, self.reduction = loss, reduction
 
     def of_each_element(self, x, output):

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from echo_tf import arguments
 from echo_tf.isometry.sources import VARIANCES
-from echo_tf.theory.closed_forms import checked_array, linear_beta_vae
+from echo_tf.theory.closed_forms import linear_beta_vae
 
 ENTROPY_CODING_GAP = 0.5 * math.log(math.pi * math.e / 6)  # nats: what a uniform quantizer's code costs above the KL (eq. 82)
 
@@ -55,9 +56,8 @@ class LinearApproximation(NamedTuple):
 
 def linear_approximation(variance: float, beta: float) -> LinearApproximation:
     """Equations 52-54. Raises ValueError unless 0 < beta <= variance / 2, beyond which there is no such point."""
-    checked_array("variance", variance, 0.0, "a positive finite number", strict=True, finite=True)
-    if not 0 < beta <= variance / 2:
-        raise ValueError(f"beta must be above 0 and at most variance / 2 = {variance / 2:g}, got {beta!r}.")
+    variance = arguments.number("variance", variance, "(0, inf)")
+    beta = arguments.number("beta", beta, f"(0, {variance / 2:g}]")
     root = math.sqrt(1 - 2 * beta / variance)
     gain = math.sqrt(variance) * (1 + root) / 2
     scale = 2 * math.sqrt(beta / 2) / (math.sqrt(variance) * (1 + root))

@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
+
 
 def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
     """Reconstructions while one dimension is swept and the others stay at their mean, (len(latents), steps, ...) in 8 bits.
@@ -17,8 +19,13 @@ def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
     Returns:
         uint8; values outside of [0, 1] are cut off.
 
+    Raises:
+        ValueError: for a dimension that the code does not have, fewer than one step.
+
     Reference: isometric VAE paper, figures 6 and 23.
     """
+    arguments.number("widest", widest)
+    steps = arguments.integer("steps", steps)
     if model.marginal is None:
         codes = model.sample(images)
         center, unit = codes.mean(axis=0), codes.std(axis=0)
@@ -27,6 +34,7 @@ def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
         center, unit = np.zeros(size), np.ones(size)
     shown = []
     for j in latents:
+        arguments.integer("each of latents", j, 0, len(center) - 1)
         z = np.tile(center, (steps, 1))
         z[:, j] += np.linspace(-widest, widest, steps) * unit[j]
         output = model.decoder(ops.convert_to_tensor(z.astype(np.float32)), training=False)

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import ThreadpoolController
 
-from echo_tf.theory.closed_forms import checked_array, checked_betas, checked_integer
+from echo_tf import arguments
 from echo_tf.theory.interior_point import Weights
 
 BLOCK_BYTES = 16 * 2**20  # of a block of rows
@@ -94,7 +94,7 @@ def rate_distortion_curve(p_x, distortion, betas, marginal=None, tolerance=1e-9,
     Raises:
         ValueError: as `blahut_arimoto`.
     """
-    betas = checked_betas(betas)
+    betas = arguments.betas(betas)
     _check_limits(tolerance, max_iterations)
     points, start = [None] * len(betas), None
     problem = _Problem(p_x, distortion, betas[0], marginal)
@@ -112,13 +112,13 @@ def rate_distortion_curve(p_x, distortion, betas, marginal=None, tolerance=1e-9,
 
 
 def _check_limits(tolerance, max_iterations):
-    checked_array("tolerance", tolerance, 0.0, "a positive finite number of nats", strict=True, finite=True)
-    checked_integer("max_iterations", max_iterations)
+    arguments.number("tolerance", tolerance, "(0, inf)")
+    arguments.integer("max_iterations", max_iterations)
 
 
 def _probabilities(name, values, size=None):
     """`values` as float64 probabilities that add up to 1 exactly, or ValueError."""
-    p = checked_array(name, values, 0.0, "probabilities >= 0")
+    p = arguments.array(name, values, 0.0, "probabilities >= 0")
     if p.ndim != 1 or not p.size or (size is not None and len(p) != size):
         expected = "(n,)" if size is None else f"({size},), a number a column of distortion"
         raise ValueError(f"{name} must be of the shape {expected}, got {p.shape}.")
@@ -153,11 +153,7 @@ class _Problem:
         self.set_beta(beta)
 
     def set_beta(self, beta):
-        expected = "a positive finite number (at beta = 0 the rate is 0; for several betas use rate_distortion_curve)"
-        checked = checked_array("beta", beta, 0.0, expected, strict=True, finite=True)
-        if checked.ndim:
-            raise ValueError(f"beta must be {expected}, got the shape {checked.shape}.")
-        self.beta, self.kept = float(checked), {}
+        self.beta, self.kept = arguments.beta(beta), {}
         self.precise = self.d.dtype == np.float64
 
     def uniform(self):

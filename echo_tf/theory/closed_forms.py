@@ -6,10 +6,11 @@ Rates are nats; `in_bits` converts.
 """
 
 import math
-import numbers
 from typing import NamedTuple
 
 import numpy as np
+
+from echo_tf import arguments
 
 
 def in_bits(nats):
@@ -18,7 +19,7 @@ def in_bits(nats):
     >>> print(f"{in_bits(20):.2f}")
     28.85
     """
-    return number_or_array(np.asarray(nats, np.float64) / math.log(2.0))
+    return number_or_array(arguments.numeric("nats", nats) / math.log(2.0))
 
 
 def binary_entropy(p):
@@ -30,7 +31,7 @@ def binary_entropy(p):
     >>> print(f"{binary_entropy(0.5):.6f}")
     0.693147
     """
-    p = checked_array("p", p, 0.0, "probabilities in [0, 1]", highest=1.0)
+    p = arguments.array("p", p, 0.0, "probabilities in [0, 1]", highest=1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = [np.where(part > 0, -part * np.log(part), 0.0) for part in (p, 1.0 - p)]
     return number_or_array(terms[0] + terms[1])
@@ -51,8 +52,8 @@ def gaussian_rate(distortion, variance=1.0):
     >>> print(f"{in_bits(gaussian_rate(0.25)):.6f}")
     1.000000
     """
-    distortion = checked_array("distortion", distortion, 0.0, "numbers >= 0")
-    variance = checked_array("variance", variance, 0.0, "positive finite numbers", strict=True, finite=True)
+    distortion = arguments.array("distortion", distortion, 0.0, "numbers >= 0")
+    variance = arguments.array("variance", variance, 0.0, "positive finite numbers", strict=True, finite=True)
     with np.errstate(divide="ignore"):
         return number_or_array(np.maximum(0.0, 0.5 * np.log(variance / distortion)))
 
@@ -67,8 +68,8 @@ def bernoulli_rate(distortion, p=0.5):
     Raises:
         ValueError: for a negative distortion or p outside [0, 1].
     """
-    distortion = checked_array("distortion", distortion, 0.0, "numbers >= 0")
-    p = checked_array("p", p, 0.0, "probabilities in [0, 1]", highest=1.0)
+    distortion = arguments.array("distortion", distortion, 0.0, "numbers >= 0")
+    p = arguments.array("p", p, 0.0, "probabilities in [0, 1]", highest=1.0)
     rarer = np.minimum(p, 1.0 - p)
     return number_or_array(np.maximum(0.0, binary_entropy(rarer) - binary_entropy(np.minimum(distortion, rarer))))
 
@@ -83,8 +84,8 @@ def laplace_rate(distortion, scale=1.0):
     Raises:
         ValueError: for a negative distortion or a scale that is not positive.
     """
-    distortion = checked_array("distortion", distortion, 0.0, "numbers >= 0")
-    scale = checked_array("scale", scale, 0.0, "positive finite numbers", strict=True, finite=True)
+    distortion = arguments.array("distortion", distortion, 0.0, "numbers >= 0")
+    scale = arguments.array("scale", scale, 0.0, "positive finite numbers", strict=True, finite=True)
     with np.errstate(divide="ignore"):
         return number_or_array(np.maximum(0.0, np.log(scale / distortion)))
 
@@ -115,10 +116,10 @@ def reverse_water_filling(variances, distortion):
     >>> print("rate={:.4f} distortions={} level={}".format(*reverse_water_filling([4.0, 1.0, 0.25], 1.25)))
     rate=1.3863 distortions=[0.5  0.5  0.25] level=0.5
     """
-    variances = checked_array("variances", variances, 0.0, "finite numbers >= 0", finite=True)
+    variances = arguments.array("variances", variances, 0.0, "finite numbers >= 0", finite=True)
     if variances.ndim != 1 or not variances.size:
         raise ValueError(f"variances must be of the shape (d,), a number a component, got the shape {variances.shape}.")
-    distortion = checked_array("distortion", distortion, 0.0, "one number >= 0, the total over the components")
+    distortion = arguments.array("distortion", distortion, 0.0, "one number >= 0, the total over the components")
     if distortion.ndim:
         raise ValueError(f"distortion must be one number, the total over the components, got the shape {distortion.shape}.")
     ascending = np.sort(variances)
@@ -168,9 +169,7 @@ def linear_beta_vae(variance, noise_variance, beta):
     0.0
     """
     for name, value in (("variance", variance), ("noise_variance", noise_variance), ("beta", beta)):
-        checked = checked_array(name, value, 0.0, "one positive finite number", strict=True, finite=True)
-        if checked.ndim:
-            raise ValueError(f"{name} must be one positive finite number, got the shape {checked.shape}.")
+        arguments.number(name, value, "(0, inf)")
     total = max(float(variance), float(beta * noise_variance))
     weight = math.sqrt(total - beta * noise_variance)
     encoder_variance = beta * noise_variance / total
@@ -190,51 +189,3 @@ def linear_beta_vae(variance, noise_variance, beta):
 def number_or_array(values):
     """A Python float of an array without dimensions; any other array as it is."""
     return float(values) if np.ndim(values) == 0 else values
-
-
-def checked_array(name, values, lowest, expected, highest=math.inf, strict=False, finite=False):
-    """`values` as a float64 array; ValueError if some are NaN, below `lowest` (`strict`: or equal to it) or above `highest`."""
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be {expected}, got {values!r}.") from None
-    good = (array > lowest if strict else array >= lowest) & (array <= highest)
-    good &= np.isfinite(array) | (not finite)
-    if not np.all(good):
-        raise ValueError(f"{name} must be {expected}, got {float(array[~good].flat[0])!r} among them.")
-    return array
-
-
-def checked_betas(betas, zero=False):
-    """`betas` as a one-dimensional float64 array; ValueError unless all are positive (`zero`: or 0) and finite."""
-    expected = "finite numbers >= 0" if zero else "positive finite numbers (at beta = 0 the rate is 0: nothing is to be solved)"
-    betas = np.atleast_1d(checked_array("betas", betas, 0.0, expected, strict=not zero, finite=True))
-    if betas.ndim != 1 or not betas.size:
-        raise ValueError(f"betas must be one number or a sequence of them, got the shape {betas.shape}.")
-    return betas
-
-
-def checked_beta(beta):
-    """`beta` as a float; ValueError unless it is one positive finite number."""
-    betas = checked_betas(beta)
-    if len(betas) > 1:
-        raise ValueError(f"beta must be one number, got {len(betas)} of them: call it once for each.")
-    return float(betas[0])
-
-
-def checked_integer(name, value, most=math.inf, why=""):
-    """`value` as an integer from 1 to `most`, else ValueError; `why` says what the most is."""
-    if not (isinstance(value, numbers.Real) and value == value // 1 and 1 <= value <= most and math.isfinite(value)):
-        expected = "of 1 or more" if most == math.inf else f"from 1 to {most}{why}"
-        raise ValueError(f"{name} must be an integer {expected}, got {value!r}.")
-    return int(value)
-
-
-def checked_matrix(name, values, width=None):
-    """`values` (n, ...) as a float64 array (n, width); ValueError for other shapes, or if some are not finite."""
-    x = checked_array(name, values, -math.inf, "finite numbers", finite=True)
-    x = x.reshape(len(x), -1) if x.ndim > 1 and len(x) else x
-    if x.ndim != 2 or not x.size or (width is not None and x.shape[1] != width):
-        expected = "(n, ...), a row an example" if width is None else f"(n, {width}), the size of the examples"
-        raise ValueError(f"{name} must be of the shape {expected}, got {x.shape}.")
-    return x

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from echo_tf import arguments
 from echo_tf.theory.blahut_arimoto import blahut_arimoto
-from echo_tf.theory.closed_forms import checked_beta, checked_betas, checked_integer, checked_matrix
 from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
 from echo_tf.theory.linear_vae import basis_of, gaussian_mixture_bound, gaussian_terms
 
@@ -68,12 +68,13 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
     Raises:
         ValueError: for shapes that do not fit, examples that are not finite, a beta that is not one positive number.
     """
-    x, beta = checked_matrix("examples", examples), checked_beta(beta)
+    x, beta = arguments.matrix("examples", examples), arguments.beta(beta)
     centre = x.mean(axis=0)  # near the data's middle little is cancelled in |x|² - 2 x y + |y|²
-    y = (checked_matrix("positions", positions, x.shape[1]) - centre).astype(np.float32)
-    w = np.full(len(y), 1 / len(y)) if weights is None else np.asarray(weights, np.float64)
+    y = (arguments.matrix("positions", positions, x.shape[1]) - centre).astype(np.float32)
+    w = np.full(len(y), 1 / len(y)) if weights is None else arguments.numeric("weights", weights)
     if w.shape != (len(y),) or not np.all(w >= 0) or not 0 < w.sum() < np.inf:
         raise ValueError(f"weights must be {len(y)} finite numbers >= 0 that are not all 0, one a particle, got {w}.")
+    steps, tolerance = _limits(steps, tolerance)
     x = (x - centre).astype(np.float32)
     history = []
     for _ in range(steps):
@@ -114,10 +115,9 @@ def particle_bound(examples, betas, num_particles, steps=100, seed=0, test_examp
     Raises:
         ValueError: as `fit_particles`; for an unknown order, or more particles than examples.
     """
-    x, betas, rng = checked_matrix("examples", examples), checked_betas(betas), np.random.default_rng(seed)
-    if order not in ("falling", "rising"):
-        raise ValueError(f"order must be 'falling' or 'rising', got {order!r}.")
-    num_particles = checked_integer("num_particles", num_particles, len(x), OF_EXAMPLES)
+    x, betas, rng = arguments.matrix("examples", examples), arguments.betas(betas), np.random.default_rng(seed)
+    arguments.choice("order", order, ("falling", "rising"))
+    num_particles = arguments.integer("num_particles", num_particles, 1, len(x), OF_EXAMPLES)
     fitted, y, w = [None] * len(betas), x[rng.permutation(len(x))[:num_particles]], None
     for i in np.argsort(-betas if order == "falling" else betas, kind="stable"):
         y = y if order == "falling" else y + 0.01 * x.std() * rng.normal(size=y.shape)
@@ -140,8 +140,8 @@ def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6
     Raises:
         ValueError: for shapes that do not fit, values that are not finite, beta <= 0.
     """
-    x, betas = checked_matrix("examples", examples), checked_betas(betas)
-    y = checked_matrix("codebook", codebook, x.shape[1])
+    x, betas = arguments.matrix("examples", examples), arguments.betas(betas)
+    y = arguments.matrix("codebook", codebook, x.shape[1])
     distances, p = centred_distances(x, y), np.full(len(x), 1 / len(x))
     weights = [blahut_arimoto(p, distances, beta, tolerance=tolerance).marginal for beta in betas]
     return _table(betas, x, test_examples, lambda i, data: _of_points(data, y, weights[i], betas[i]))
@@ -171,16 +171,19 @@ def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_direction
         ValueError: for more components than examples, a start of another K, a beta that is not one positive number, examples
             that are not finite.
     """
-    x, beta = checked_matrix("examples", examples), checked_beta(beta)
-    centre, k = x.mean(axis=0), checked_integer("num_components", num_components, len(x), OF_EXAMPLES)
+    x, beta = arguments.matrix("examples", examples), arguments.beta(beta)
+    centre, k = x.mean(axis=0), arguments.integer("num_components", num_components, 1, len(x), OF_EXAMPLES)
+    steps, tolerance = _limits(steps, tolerance)
+    num_directions = arguments.integer("num_directions", num_directions)
     axes = np.linalg.eigh(np.cov(x.T, bias=True).reshape(x.shape[1], -1))[1][:, ::-1][:, :num_directions]
     t = (x - centre) @ axes
     if start is None:
         weights, means = np.full(k, 1 / k), t[np.random.default_rng(seed).permutation(len(t))[:k]]
         bases = [_clipped(np.cov(t.T, bias=True).reshape(t.shape[1], -1), beta)] * k
     else:
-        if len(start.weights) != k:
-            raise ValueError(f"start must be a mixture of num_components = {k} Gaussians, got one of {len(start.weights)}.")
+        if not isinstance(start, GaussianMixture) or len(start.weights) != k:
+            got = f"one of {len(start.weights)}" if isinstance(start, GaussianMixture) else repr(start)
+            raise ValueError(f"start must be a GaussianMixture of num_components = {k}, got {got}.")
         weights, means = start.weights, (start.means - centre) @ axes
         bases = [basis_of(axes.T @ f, True) for f in start.factors]
     last = np.inf
@@ -217,7 +220,7 @@ def fitted_mixture_bound(examples, betas, num_components, test_examples=None, st
     Raises:
         ValueError: as `fit_gaussian_mixture`.
     """
-    x, betas = checked_matrix("examples", examples), checked_betas(betas)
+    x, betas = arguments.matrix("examples", examples), arguments.betas(betas)
     fitted, start = [None] * len(betas), None
     for i in np.argsort(-betas, kind="stable"):
         start = fitted[i] = fit_gaussian_mixture(x, num_components, betas[i], steps, num_directions, start, seed)
@@ -227,6 +230,10 @@ def fitted_mixture_bound(examples, betas, num_components, test_examples=None, st
         return row.loc[0, NAMES].tolist()
 
     return _table(betas, x, test_examples, point)
+
+
+def _limits(steps, tolerance):
+    return arguments.integer("steps", steps), arguments.number("tolerance", tolerance, "(-inf, inf)")
 
 
 def _of_points(x, positions, weights, beta):
@@ -255,7 +262,7 @@ def _clipped(covariance, beta):
 def _table(betas, x, test_examples, point):
     """A row a beta; `point(i, data)` gives rate, distortion and their sum at beta i."""
     columns = {"beta": betas}
-    test = None if test_examples is None else checked_matrix("test_examples", test_examples, x.shape[1])
+    test = None if test_examples is None else arguments.matrix("test_examples", test_examples, x.shape[1])
     for prefix, data in (("", x), ("test_", test)):
         if data is not None:
             points = zip(*[point(i, data) for i in range(len(betas))])

@@ -1,14 +1,13 @@
 """The lower bound of R(D) of examples under squared error, from the dual problem; see `echo_tf.theory.data_bounds`."""
 
-import numbers
 import warnings
 
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
+from echo_tf import arguments
 from echo_tf.theory.blahut_arimoto import blahut_arimoto
-from echo_tf.theory.closed_forms import checked_array, checked_betas, checked_matrix
 from echo_tf.theory.data_bounds import NAMES, USED, fit_particles
 from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
 
@@ -42,12 +41,11 @@ def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, toleran
     Raises:
         ValueError: for shapes that do not fit, values that are not finite, beta <= 0.
     """
-    x, betas = checked_matrix("examples", examples), checked_betas(betas)
-    if not isinstance(rounds, numbers.Integral) or rounds < 0:
-        raise ValueError(f"rounds must be 0 or a positive integer, got {rounds!r}.")
+    x, betas = arguments.matrix("examples", examples), arguments.betas(betas)
+    rounds, ascent_steps = arguments.integer("rounds", rounds, 0), arguments.integer("ascent_steps", ascent_steps)
     centre = x.mean(axis=0)
     x = x - centre
-    start = x if points is None else np.concatenate([x, checked_matrix("points", points, x.shape[1]) - centre])
+    start = x if points is None else np.concatenate([x, arguments.matrix("points", points, x.shape[1]) - centre])
     start = np.concatenate([start, np.zeros((1, x.shape[1]))])  # the mean, which is all that low rates need
     rows = [_sandwich(x, beta, start, rounds, ascent_steps, tolerance) for beta in betas]
     names = ["upper_rate_plus_beta_distortion_nats", "lower_rate_plus_beta_distortion_nats", "log_sup_c_nats", *NAMES[:2]]
@@ -63,7 +61,7 @@ def lower_envelope(table, distortions):
     Raises:
         ValueError: for a negative distortion.
     """
-    distortions = np.atleast_1d(checked_array("distortions", distortions, 0.0, "numbers >= 0"))
+    distortions = np.atleast_1d(arguments.array("distortions", distortions, 0.0, "numbers >= 0"))
     lines = table["lower_rate_plus_beta_distortion_nats"].to_numpy()[:, None] - np.outer(table["beta"], distortions)
     return pd.DataFrame({"distortion_sse": distortions, "lower_rate_nats": np.maximum(0.0, lines.max(axis=0))})
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from echo_tf.theory.closed_forms import checked_array, checked_betas, checked_matrix
+from echo_tf import arguments
 
 
 class LinearVae(NamedTuple):
@@ -56,10 +56,8 @@ def linear_vae(weights, bias, images, betas, noise_variance=1.0):
 
 def linear_vae_per_image(weights, bias, images, betas, noise_variance=1.0):
     """As `linear_vae`, for each image: LinearVae of arrays (num_betas, num_images), the distortion in nats."""
-    variance = checked_array("noise_variance", noise_variance, 0.0, "a positive finite number", strict=True, finite=True)
-    if variance.ndim:
-        raise ValueError(f"noise_variance must be one number, got the shape {variance.shape}.")
-    betas = checked_betas(betas, zero=True)
+    variance = arguments.number("noise_variance", noise_variance, "(0, inf)")
+    betas = arguments.betas(betas, zero=True)
     rate, error, pixels = _rate_and_error(weights, bias, images, betas / variance)
     distortion = error / (2 * variance) + pixels / 2 * np.log(2 * np.pi * variance)
     return LinearVae(rate, distortion, -(rate + betas[:, None] * distortion))
@@ -76,14 +74,14 @@ def linear_vae_squared_error(weights, bias, images, betas):
 
 def linear_vae_squared_error_per_image(weights, bias, images, betas):
     """As `linear_vae_squared_error`, for each image: LinearVae of arrays (num_betas, num_images)."""
-    betas = checked_betas(betas, zero=True)
+    betas = arguments.betas(betas, zero=True)
     rate, error, _ = _rate_and_error(weights, bias, images, 2 * betas)
     return LinearVae(rate, error, -(rate + betas[:, None] * error))
 
 
 def _means(betas, per_image, distortion):
     columns = [per_image.rate_nats, per_image.distortion, per_image.log_z_nats]
-    table = pd.DataFrame({"beta": checked_betas(betas, zero=True)})
+    table = pd.DataFrame({"beta": arguments.betas(betas, zero=True)})
     return table.assign(**dict(zip(("rate_nats", distortion, "log_z_nats"), [values.mean(axis=1) for values in columns])))
 
 
@@ -106,11 +104,11 @@ def gaussian_mixture_bound(weights, means, covariances, examples, betas, factors
     Raises:
         ValueError: for shapes that do not fit, weights that do not add up to 1, values that are not finite, beta <= 0.
     """
-    x, betas = checked_matrix("examples", examples), checked_betas(betas)
+    x, betas = arguments.matrix("examples", examples), arguments.betas(betas)
     weights, means, spread = (
-        np.asarray(weights, np.float64),
-        checked_matrix("means", means, x.shape[1]),
-        np.asarray(covariances),
+        arguments.numeric("weights", weights),
+        arguments.matrix("means", means, x.shape[1]),
+        arguments.numeric("covariances", covariances),
     )
     k, d = means.shape
     if weights.shape != (k,) or not np.all(weights >= 0) or not abs(weights.sum() - 1) <= 1e-6:
@@ -172,11 +170,11 @@ def _rate_and_error(weights, bias, images, precisions):
 
 def _checked(weights, bias, images):
     weights, bias = (
-        checked_array(name, values, -np.inf, "finite numbers", finite=True)
+        arguments.array(name, values, -np.inf, "finite numbers", finite=True)
         for name, values in (("weights", weights), ("bias", bias))
     )
     if weights.ndim != 2 or not weights.size:
         raise ValueError(f"weights must be of the shape (pixels, k), got {weights.shape}.")
     if bias.shape != (len(weights),):
         raise ValueError(f"bias must be of the shape ({len(weights)},), a number a row of weights, got {bias.shape}.")
-    return weights, bias, checked_matrix("images", images, len(weights))
+    return weights, bias, arguments.matrix("images", images, len(weights))

@@ -5,21 +5,17 @@ The tutorial's parts: Blahut-Arimoto on a binary source (demo 1), the Gaussian R
 """
 
 import math
-import numbers
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.special import xlogy
 
+from echo_tf import arguments
 from echo_tf.theory.blahut_arimoto import blahut_arimoto, rate_distortion_curve
 from echo_tf.theory.closed_forms import (
     bernoulli_rate,
     binary_entropy,
-    checked_array,
-    checked_beta,
-    checked_betas,
-    checked_integer,
     gaussian_rate,
     in_bits,
     linear_beta_vae,
@@ -48,7 +44,7 @@ def binary_demo(unit="bits", betas=None):
     """
     _check_unit(unit)
     tutorial = betas is None
-    betas = np.logspace(-2, 1, 30) if tutorial else checked_betas(betas)
+    betas = np.logspace(-2, 1, 30) if tutorial else arguments.betas(betas)
     curve = rate_distortion_curve([0.8, 0.2], 1.0 - np.eye(2), betas, tolerance=1e-10)
     table = curve[["beta"]].assign(
         **{
@@ -85,10 +81,11 @@ def gaussian_demo(unit="bits", distortions=(0.25, 0.5, 0.1), variance=1.0, num_p
         ValueError: for another unit, distortions outside (0, variance), num_points below 1.
     """
     _check_unit(unit)
-    distortions = np.atleast_1d(checked_array("distortions", distortions, 0.0, "numbers > 0", strict=True))
+    variance = arguments.number("variance", variance, "(0, inf)")
+    distortions = np.atleast_1d(arguments.array("distortions", distortions, 0.0, "numbers > 0", strict=True))
     if not np.all(distortions < variance):
         raise ValueError(f"distortions must be below the variance {variance}, where the rate is 0, got {distortions.max()}.")
-    grid = np.linspace(-6.0, 6.0, checked_integer("num_points", num_points)) * math.sqrt(variance)
+    grid = np.linspace(-6.0, 6.0, arguments.integer("num_points", num_points)) * math.sqrt(variance)
     p = np.exp(-(grid**2) / (2 * variance))
     curve = rate_distortion_curve(p / p.sum(), (grid[:, None] - grid) ** 2, 1 / (2 * distortions))
     return curve[["beta"]].assign(
@@ -135,14 +132,15 @@ def vae_loss_split(x, output, mean, log_variance, distortion="bernoulli", beta=1
     """
     names = ("x", "output", "mean", "log_variance")
     arrays = [
-        checked_array(n, v, -np.inf, "finite numbers", finite=True) for n, v in zip(names, (x, output, mean, log_variance))
+        arguments.array(n, v, -np.inf, "finite numbers", finite=True) for n, v in zip(names, (x, output, mean, log_variance))
     ]
     x, output, mean, log_variance = arrays
     for one, other, pair in ((x, output, "x and output"), (mean, log_variance, "mean and log_variance")):
         if one.shape != other.shape or one.ndim < 2 or len(one) != len(x) or not one.size:
             raise ValueError(f"{pair} must have the same shape, (n, ...) of one n, got {one.shape} and {other.shape}.")
-    beta = checked_beta(beta)
-    checked_array("noise_variance", noise_variance, 0.0, "a positive finite number", strict=True, finite=True)
+    beta = arguments.beta(beta)
+    noise_variance = arguments.number("noise_variance", noise_variance, "(0, inf)")
+    arguments.choice("distortion", distortion, ("bernoulli", "gaussian", "squared_error"))
     rate = float(np.mean(0.5 * np.sum(mean**2 + np.exp(log_variance) - 1.0 - log_variance, axis=1)))
     error = (x - output).reshape(len(x), -1) ** 2
     if distortion == "bernoulli":
@@ -150,21 +148,19 @@ def vae_loss_split(x, output, mean, log_variance, distortion="bernoulli", beta=1
     elif distortion == "gaussian":
         d = (0.5 * error / noise_variance + 0.5 * math.log(2 * math.pi * noise_variance)).sum(axis=1)
         of_error = 1 / (2 * noise_variance * beta)
-    elif distortion == "squared_error":
-        d, of_error = error.sum(axis=1), 1 / beta
     else:
-        raise ValueError(f"distortion must be 'bernoulli', 'gaussian' or 'squared_error', got {distortion!r}.")
+        d, of_error = error.sum(axis=1), 1 / beta
     d = float(np.mean(d))
     return VaeLoss(rate, d, d + beta * rate, 1 / beta, of_error, in_bits(rate))
 
 
 def _cross_entropy(x, output, logits):
     """-log of the Bernoulli likelihood, (n,), for x in [0, 1]."""
-    checked_array("x", x, 0.0, "numbers in [0, 1]", highest=1.0)
+    arguments.array("x", x, 0.0, "numbers in [0, 1]", highest=1.0)
     if logits:
         terms = np.logaddexp(0.0, output) - x * output
     else:
-        checked_array("output", output, 0.0, "probabilities in [0, 1] (pass logits=True for logits)", highest=1.0)
+        arguments.array("output", output, 0.0, "probabilities in [0, 1] (pass logits=True for logits)", highest=1.0)
         with np.errstate(divide="ignore"):
             terms = -xlogy(x, output) - xlogy(1.0 - x, 1.0 - output)
     return terms.reshape(len(x), -1).sum(axis=1)
@@ -198,7 +194,7 @@ def posterior_collapse(betas_vae=(0.5, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0), disagreeme
     Raises:
         ValueError: for arguments out of range.
     """
-    betas_vae = checked_betas(betas_vae)
+    betas_vae = arguments.betas(betas_vae)
     _check_disagreement(disagreement)
     entropy, rows = math.log(2.0) + binary_entropy(disagreement), []
     for beta in betas_vae:
@@ -232,7 +228,7 @@ def factorized_optimum(beta_vae, disagreement, num_points=101):
         ValueError: for a beta_vae that is not one positive number, or a disagreement out of its range.
     """
     _check_disagreement(disagreement)
-    beta_vae = checked_beta(beta_vae)
+    beta_vae, num_points = arguments.beta(beta_vae), arguments.integer("num_points", num_points, 2)
     entropy = math.log(2.0) + binary_entropy(disagreement)
     if beta_vae < 1:
         return entropy, 0.0
@@ -271,13 +267,11 @@ def factorized_optimum(beta_vae, disagreement, num_points=101):
 
 
 def _check_disagreement(value):
-    if not (isinstance(value, numbers.Real) and 0 <= value < 0.5):
-        raise ValueError(f"disagreement must be a probability in [0, 1/2), got {value!r}.")
+    arguments.number("disagreement", value, "[0, 0.5)")
 
 
 def _check_unit(unit):
-    if unit not in ("bits", "nats"):
-        raise ValueError(f"unit must be 'bits' or 'nats', got {unit!r}.")
+    arguments.choice("unit", unit, ("bits", "nats"))
 
 
 def _to(unit, nats):
