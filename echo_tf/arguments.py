@@ -34,6 +34,13 @@ def integer(name, value, least=1, most=math.inf, why="") -> int:
     return int(value)
 
 
+def flag(name, value) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
 def choice(name, value, allowed):
     """One of `allowed`, names or a mapping from names."""
     if not isinstance(value, str) or value not in allowed:

@@ -23,6 +23,8 @@ from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
 from echo_tf.parts import check_parts
 
+TERMS = ("code", "rate", "distortion", "reconstruction")
+
 
 @keras.saving.register_keras_serializable(package="echo_tf")
 class RateDistortionAutoencoder(keras.Model):
@@ -235,7 +237,7 @@ class RateDistortionAutoencoder(keras.Model):
 
     def encode(self, x, batch_size=100):
         """The encodings [loc, log_scale] of x, numpy arrays (n, ..., d): what the channel and its `adapt` take."""
-        x = self._all(x)
+        x, batch_size = self._all(x), arguments.integer("batch_size", batch_size)
         parts = [self.encoder.predict_on_batch(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return [np.concatenate(head) for head in zip(*parts)]
 
@@ -249,11 +251,16 @@ class RateDistortionAutoencoder(keras.Model):
 
         Args:
             x: examples (n, ...), in any form that `fit` takes (batches are gathered in memory).
-            names: a list out of "code", "rate", "distortion", "reconstruction".
+            names: a list out of `TERMS`.
             batch_size: the largest batch.
             on_batch: called with each batch's size when it is done (for a progress bar).
+
+        Raises:
+            ValueError: for examples out of the distortion's range, another name, or a batch size below 1.
         """
-        x = self._all(x)
+        for name in names:
+            arguments.choice("each of names", name, TERMS)
+        x, batch_size = self._all(x), arguments.integer("batch_size", batch_size)
         order = np.random.default_rng(0).permutation(len(x))
         found = {name: [] for name in names}
         for rows in np.array_split(order, inputs.number_of_batches(len(x), batch_size)):
@@ -291,6 +298,7 @@ class RateDistortionAutoencoder(keras.Model):
 
     def generate(self, n):
         """n examples decoded from codes of the marginal: p(z), or Echo's own q(z), for which `adapt` comes first."""
+        arguments.integer("n", n)
         if self.marginal is None:
             code = self.channel.sample_marginal(n)
         else:

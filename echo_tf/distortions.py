@@ -133,7 +133,7 @@ class Gaussian(Distortion):
     def __init__(self, variance=None, start=0.03, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("variance", variance), ("start", start)):
-            if value is not None:
+            if name == "start" or value is not None:
                 arguments.number(name, value, "(0, inf)")
         self.variance, self.start = variance, start
         if variance is None:

@@ -109,6 +109,8 @@ class EchoSample(keras.layers.Layer):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
         for name, value, allowed in (("scheme", scheme, SCHEMES), ("noise_source", noise_source, NOISE_SOURCES)):
             arguments.choice(name, value, allowed)
+        for name, value in (("multiplicative", multiplicative), ("standardize", standardize)):
+            arguments.flag(name, value)
         if clip is not None:
             arguments.number("clip", clip, "(0, 1)")
         if beta is not None:

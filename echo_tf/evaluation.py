@@ -88,6 +88,7 @@ def log_likelihood(model, x, num_samples, batch_size=100, check=lambda: None, pr
     if model.marginal is None:
         raise ValueError("the density q(z|x) of an Echo channel is not known: there are no importance weights.")
     num_samples, x = arguments.integer("num_samples", num_samples), inputs.as_array(x, model.measure_of_distortion.limits)
+    arguments.integer("batch_size", batch_size)
     at_once = min(num_samples, 10)  # a VampPrior encodes its pseudo-inputs anew on every call
     chunk = _LogWeights(model, at_once)
     calls = -(-num_samples // at_once)

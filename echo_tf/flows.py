@@ -97,11 +97,14 @@ class AutoregressiveFlow(keras.layers.Layer):
     def __init__(self, num_steps=2, hidden_units=(640, 640, 640), mean_only=True, trained=True, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
         num_steps = arguments.integer("num_steps", num_steps)
+        hidden_units = tuple(arguments.integer("each of hidden_units", units) for units in hidden_units)
+        for name, value in (("mean_only", mean_only), ("trained", trained)):
+            arguments.flag(name, value)
         if keras.backend.backend() != "tensorflow":
             raise InputError(
                 f"flows use TensorFlow Probability and need KERAS_BACKEND=tensorflow, which is {keras.backend.backend()}."
             )
-        self.num_steps, self.hidden_units, self.mean_only, self.trained = num_steps, tuple(hidden_units), mean_only, trained
+        self.num_steps, self.hidden_units, self.mean_only, self.trained = num_steps, hidden_units, mean_only, trained
         self._networks = [
             AutoregressiveNetwork(hidden_units, 1 if mean_only else 2, dtype=self.dtype_policy) for _ in range(num_steps)
         ]

@@ -35,6 +35,13 @@ def test_a_number_lies_in_its_interval(value, within, good):
         assert "\n" not in str(refused.value)
 
 
+def vae():
+    inputs = keras.Input((3,))
+    encoder = keras.Model(inputs, [keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(inputs)])
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    return echo_tf.RateDistortionAutoencoder(encoder, echo_tf.GaussianSample(), decoder, distortion="squared_error")
+
+
 def test_a_variable_is_a_number():
     assert arguments.number("it", keras.Variable(0.5)) == 0.5
 
@@ -69,6 +76,13 @@ def test_what_is_not_of_real_numbers_is_no_array(values):
         (lambda x: echo_tf.VampPrior(2.5), "num_pseudo_inputs must be an integer of 1 or more, got 2.5"),
         (lambda x: echo_tf.EchoSample(num_terms=2.5), "num_terms must be an integer of 1 or more, got 2.5"),
         (lambda x: echo_tf.EchoSample(scheme="permutations"), "did you mean 'permutation'"),
+        (lambda x: echo_tf.EchoSample(standardize="no"), "standardize must be True or False, got 'no'"),
+        (lambda x: echo_tf.AutoregressiveFlow(hidden_units=(640, 0)), "each of hidden_units must be an integer"),
+        (lambda x: echo_tf.Gaussian(start=None), "start must be a positive finite number, got None"),
+        (lambda x: vae().measure(x, ["rates"]), "each of names must be one of .*did you mean 'rate'"),
+        (lambda x: vae().rate(x, batch_size=0), "batch_size must be an integer of 1 or more, got 0"),
+        (lambda x: vae().generate(-1), "n must be an integer of 1 or more, got -1"),
+        (lambda x: echo_tf.isometry.traversals(vae(), x, 5), "each of latents must be an integer from 0 to 1, got"),
         (lambda x: echo_tf.BetaWarmup(None), "epochs must be a finite number of 0 or more, got None"),
         (lambda x: echo_tf.adversarial.indicators(x, x[:, :1], x), "must be images .* of one size"),
         (lambda x: echo_tf.adversarial.indicators(x, x, x, np.zeros(3), np.zeros(20)), "train_labels must be of the shape"),

@@ -136,7 +136,7 @@ def test_every_weight_of_a_normalization_learns_and_is_saved(tmp_path):
 
 @pytest.mark.parametrize("settings", [{"smallest_beta": 0}, {"first_gamma": -1}])
 def test_normalizations_that_may_divide_by_0_are_refused(settings):
-    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="must be a number in .0, 1."):
         GDN(**settings)
 
 

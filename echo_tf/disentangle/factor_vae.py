@@ -59,6 +59,7 @@ def factor_vae_score(
     for name, number in (("num_train", num_train), ("num_eval", num_eval)):
         arguments.integer(name, number, 1, why=" (groups)")
     arguments.number("threshold", threshold)
+    arguments.flag("absolute", absolute)
     arguments.integer("num_variance", num_variance, 2, why=" (a variance needs two images)")
     sampler = Sampler(represent, dataset, seed)
     _, codes = sampler.codes(num_variance, batch_size)

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from echo_tf import arguments
+
 FIRST_OTHERS = 1e-6  # gamma between channels at first: at 0, the square that it is would have no slope
 
 
@@ -25,8 +27,7 @@ class _Normalization(keras.layers.Layer):
     def __init__(self, smallest_beta=1e-6, first_gamma=0.1, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("smallest_beta", smallest_beta), ("first_gamma", first_gamma)):
-            if not 0 < value < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {value!r}.")
+            arguments.number(name, value, "(0, 1)")
         self.smallest_beta, self.first_gamma = smallest_beta, first_gamma
 
     def build(self, input_shape):

@@ -12,7 +12,7 @@ def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
     Args:
         model: a `RateDistortionAutoencoder` whose codes are vectors.
         images: (n, ...), whose codes say what is usual where there is no prior.
-        latents: indices of dimensions.
+        latents: indices of dimensions, or one.
         widest: how far to go to either side, in standard deviations of the prior, which is 0 and 1, or of Echo's own codes.
         steps: how many images.
 
@@ -33,7 +33,7 @@ def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
         size = model.encode(images[:2])[0].shape[1]
         center, unit = np.zeros(size), np.ones(size)
     shown = []
-    for j in latents:
+    for j in np.atleast_1d(latents):
         arguments.integer("each of latents", j, 0, len(center) - 1)
         z = np.tile(center, (steps, 1))
         z[:, j] += np.linspace(-widest, widest, steps) * unit[j]

@@ -140,6 +140,7 @@ def vae_loss_split(x, output, mean, log_variance, distortion="bernoulli", beta=1
             raise ValueError(f"{pair} must have the same shape, (n, ...) of one n, got {one.shape} and {other.shape}.")
     beta = arguments.beta(beta)
     noise_variance = arguments.number("noise_variance", noise_variance, "(0, inf)")
+    arguments.flag("logits", logits)
     arguments.choice("distortion", distortion, ("bernoulli", "gaussian", "squared_error"))
     rate = float(np.mean(0.5 * np.sum(mean**2 + np.exp(log_variance) - 1.0 - log_variance, axis=1)))
     error = (x - output).reshape(len(x), -1) ** 2
