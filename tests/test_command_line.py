@@ -139,6 +139,8 @@ def test_reproduce_ends_with_the_table_of_any_study_and_its_published_numbers(co
         (["train", "echo/likelihood", "method=echo"], "density q(z|x) of an Echo channel is not known"),
         (["train", "echo/table1", "network_settings.output_kernal=5"], "network_settings' of alemi2018 may be output_kernel"),
         (["train", "echo/noise"], "has no runs"),
+        (["train", "echo/table1", "seed=true"], "setting 'seed' is True: it must be a number"),
+        (["train", "echo/table1", f"name={'a' * 151}"], "at most 150 characters"),
         (["study", "echo/table1", "--run", "echo/table1/a"], "has no run"),
         (["data", "import", "own", "missing.npz"], "does not exist"),
         (["data", "fetch", "omniglot"], "chardata.mat"),
@@ -146,6 +148,23 @@ def test_reproduce_ends_with_the_table_of_any_study_and_its_published_numbers(co
 )
 def test_bad_input_is_one_line_and_status_2(command, words, message):
     said = command(*words, status=2).err
+    assert message in said and said.count("\n") == 1, said
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            {"kind": "ais", "of": "ais/classifier", "base": {"num_temperatures": 9, "num_betas": 5, "max_beta": 1}},
+            "lacks latent_dim",
+        ),
+        ({"kind": "likelihood", "of": "ais/curves"}, "lacks dataset, method"),
+        ({"kind": "autoencoder", "of": "echo/table1"}, "'of' is for kinds that measure"),
+    ],
+)
+def test_a_study_that_measures_what_it_cannot_is_refused_before_anything_is_trained(command, tmp_path, lines, message):
+    (tmp_path / "study.yaml").write_text(json.dumps({"study": "own", "description": "", "presets": {"smoke": {}}, **lines}))
+    said = command("study", tmp_path / "study.yaml", "--preset", "smoke", status=2).err
     assert message in said and said.count("\n") == 1, said
 
 

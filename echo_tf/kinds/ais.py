@@ -40,6 +40,7 @@ class Settings(Measurement):
     The others: as of `echo_tf.ais.plan.Plan` and `echo_tf.ais.Sampler`.
     """
 
+    asks_of_model = ("dataset", "network", "latent_dim", "batch_size")
     kind: str = "ais"
     fidelity: Literal["paper", "released"] = "paper"
     round: Literal["preliminary", "formal"] = "formal"

@@ -35,6 +35,7 @@ class Settings(Measurement):
         mutual information and total correlation. num_bins: of each dimension. threshold: of FactorVAE's pruning.
     """
 
+    asks_of_model = ("dataset", "method", "latent_dim", "batch_size")
     kind: str = "disentangle"
     representations: tuple[Literal["mean", "sampled", "released"], ...] = ("mean", "sampled", "released")
     scores: tuple[Literal[tuple(SCORES)], ...] = tuple(SCORES)

@@ -18,6 +18,7 @@ class Settings(Measurement):
     samples: codes for each test image.
     """
 
+    asks_of_model = ("dataset", "method", "latent_dim", "batch_size")
     kind: str = "likelihood"
     samples: int = pydantic.Field(default=200, ge=1, le=MOST)
 

@@ -25,6 +25,7 @@ class Settings(Measurement):
     num_images: of the test images, the first ones, as those of the curve. samples: codes of each.
     """
 
+    asks_of_model = ("dataset", "network", "latent_dim", "batch_size")
     kind: str = "variational"
     betas: tuple[Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)], ...] = pydantic.Field(min_length=1)
     encoder_network: str = "wu2017"

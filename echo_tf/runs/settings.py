@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import pydantic
 
@@ -58,11 +58,21 @@ class Settings(pydantic.BaseModel):
     kind: str = DEFAULT
     study: str = pydantic.Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
     preset: str = pydantic.Field(default="none", pattern=r"^[a-z0-9_]+$")
-    name: str | None = pydantic.Field(default=None, pattern=NAME)
-    variant: str | None = pydantic.Field(default=None, pattern=NAME)
+    name: str | None = pydantic.Field(default=None, pattern=NAME, max_length=150)
+    variant: str | None = pydantic.Field(default=None, pattern=NAME, max_length=50)
     seed: int = pydantic.Field(default=0, ge=0, lt=2**32)
     dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
     deterministic: bool = False
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value, info):
+        if isinstance(value, bool):
+            annotation = cls.model_fields[info.field_name].annotation
+            allowed = get_args(annotation) or (annotation,)
+            if bool not in allowed and (int in allowed or float in allowed):
+                raise ValueError("it must be a number")
+        return value
 
     @classmethod
     def upgraded(cls, values: dict) -> dict:
@@ -120,7 +130,12 @@ class Measurement(Settings):
     """The core of kinds that measure a model which another run has trained.
 
     model: the settings of that run. The record stands where the model's own would, in this study.
+
+    A subclass may give:
+        asks_of_model: settings that the model's run must have.
     """
+
+    asks_of_model: ClassVar[tuple[str, ...]] = ()
 
     model: pydantic.SerializeAsAny[Settings]
 
@@ -128,6 +143,18 @@ class Measurement(Settings):
     @classmethod
     def _of_its_kind(cls, values):
         return values if isinstance(values, Settings) else from_recorded(values)
+
+    @pydantic.field_validator("model")
+    @classmethod
+    def _with_what_is_asked(cls, model):
+        lacking = [name for name in cls.asks_of_model if not hasattr(model, name)]
+        if lacking:
+            kind = cls.model_fields["kind"].default
+            raise ValueError(
+                f"the kind {kind} measures trainings with the settings {', '.join(cls.asks_of_model)}, "
+                f"and {model.study} of kind {model.kind} lacks {', '.join(lacking)}"
+            )
+        return model
 
     def recorded(self) -> dict:
         return {**super().recorded(), "model": self.model.recorded()}
@@ -223,6 +250,6 @@ def _sentence(model, found, where):
     if found["type"] == "literal_error":
         allowed = found["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         close = nearest(str(found["input"]), allowed)
-    shown = repr(found["input"])
+    shown = str(found["input"].run_path) if isinstance(found["input"], Settings) else repr(found["input"])
     shown = shown if len(shown) < 200 else f"{shown[:200]}..."
     return f"{where} {key!r} is {shown}: {said[0].lower()}{said[1:]}{close}"

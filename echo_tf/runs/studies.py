@@ -40,7 +40,8 @@ class Published(pydantic.BaseModel):
 
 
 class Study(pydantic.BaseModel):
-    """A study's file. Its runs are the product of its variants, its zips and its axes; none where it has no base.
+    """A study's file. Its runs are the product of its variants, its zips and its axes; none where it has no settings at all
+    and measures nothing.
 
     kind: of its runs (`echo_tf.kinds`).
     extends: another study, whose base this one's goes before.
@@ -101,6 +102,11 @@ class Study(pydantic.BaseModel):
     def measured(self) -> "Study | None":
         """The study that `of` names."""
         return self._measured
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether it is more than a table or a figure."""
+        return bool(self.base or self.groups or self.variants or self.of)
 
     @property
     def varying(self) -> list[str]:
@@ -165,6 +171,11 @@ def _read(config, folder, on_the_way):
         study = study.model_copy(update={"base": {**shared, **study.base}})
     study._file = path
     if study.of:
+        if not issubclass(kind_of(study.kind).Settings, Measurement):
+            raise InputError(
+                f"{path} has the kind {study.kind}, which trains: 'of' is for kinds that measure; for settings of "
+                f"another study's base use 'extends: {study.of}'."
+            )
         study._measured = _read(study.of, folder, (*on_the_way, path))
     return study
 
@@ -210,7 +221,7 @@ def expand(study: Study, preset: str | None = None, only: Sequence[str] = ()) ->
         InputError: for settings that do not hold, an axis or a value that the study does not have, or two runs whose
             records would stand at one path.
     """
-    if not study.base and not study.axes:
+    if not study.has_runs:
         return []
     runs, measured = {}, expand(study.measured, preset) if study.measured is not None else None
     for values in combinations(study, preset):
@@ -269,7 +280,7 @@ def resolve(study: Study, preset: str | None = None, overrides: Sequence[str] = 
 
 
 def _resolved(study, preset, given):
-    if not study.base and not study.axes:
+    if not study.has_runs:
         raise InputError(f"{study.study} has no runs: it is a figure or a table alone.")
     deliberate, of_model = _split(study, given)
     variant = given.get("variant") if study.variants else None
