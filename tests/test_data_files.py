@@ -189,6 +189,7 @@ def test_a_random_test_part_is_the_same_every_time_and_said(tmp_path):
         ("a.pkl", pickle.dumps({"x": 1}), "runs code when it is read"),
         ("a.png", b"\x89PNG\r\n\x1a\n", "give the folder"),
         ("a.parquet", b"PAR1", "none of the forms that can be imported"),
+        ("a.h5", b"garbage", "or damaged"),
     ],
 )
 def test_what_is_no_data_is_called_what_it_is(tmp_path, name, content, words):

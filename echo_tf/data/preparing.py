@@ -73,6 +73,8 @@ def read(
     shape: Sequence[int] | None = None,
 ) -> tuple[Dataset, list[str]]:
     """The dataset that files hold, and notes on how they were read; see `import_files`."""
+    if test_fraction is not None and not 0 <= test_fraction < 1:
+        raise InputError(f"the test part must be a fraction from 0 to below 1, got {test_fraction:g}.")
     contents = [readers.read(path) for path in paths]
     notes = [note for one in contents for note in one.notes]
     with said_of(" ".join(Path(path).name for path in paths[:3]) + (" ..." if len(paths) > 3 else "")):
@@ -150,8 +152,6 @@ def _origin(paths):
 
 def _draw_test_part(parts, fraction):
     """Moves a random part of "train" to "test" in all of `parts`; both stay in order. Returns what was done, in words."""
-    if not 0 <= fraction < 1:
-        raise InputError(f"the test part must be a fraction from 0 to below 1, got {fraction:g}.")
     number = len(parts[0]["train"])
     chosen = round(number * fraction)
     if not chosen:

@@ -75,7 +75,9 @@ def _read(path, head):
             return _read_plain(path, file.read(), path.with_suffix("").suffix.lower())
     if head[:2] == b"\0\0" or path.suffix.lower() in TABLES:
         return _read_plain(path, path.read_bytes(), path.suffix.lower())
-    raise InputError(f"{path} is none of the forms that can be imported: {FORMS}.")
+    raise InputError(
+        f"{path} has the content of none of the forms that can be imported ({FORMS}): it is of another, or damaged."
+    )
 
 
 def _read_plain(path, content, suffix):
@@ -85,7 +87,9 @@ def _read_plain(path, content, suffix):
     if suffix in TABLES:
         refuse_no_data(path, content[:1024])
         return tables.read(path, io.BytesIO(content))
-    raise InputError(f"{path} is none of the forms that can be imported: {FORMS}.")
+    raise InputError(
+        f"{path} has the content of none of the forms that can be imported ({FORMS}): it is of another, or damaged."
+    )
 
 
 def read_idx(path: Path, content: bytes) -> Part:
