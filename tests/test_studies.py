@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_the_settings_of_a_zip_vary_together():
     assert len(found) == 12 and {(c.dataset, c.latent_dim) for c in found} == {("tiny", 3), ("large", 9)}
     small = studies.expand(a_study(zips=zips, presets={"small": {"dataset": "tiny", "latent_dim": 2}}))
     assert len(small) == 6 and {(c.dataset, c.latent_dim) for c in small} == {("tiny", 2)}
+
+
+def test_what_a_study_and_a_preset_extend_goes_before_what_they_say(tmp_path):
+    def write(name, **parts):
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({"study": name, "description": "", "kind": "autoencoder", **parts}))
+
+    write(
+        "old", base={**BASE, "method": "vae"}, variants={"a": {}}, presets={"short": {"epochs": 3, "beta": 2, "variant": "a"}}
+    )
+    write("new", extends="old", base={"latent_dim": 7}, presets={"short": {"extends": "old", "beta": 4}, "paper": {}})
+    (run,) = studies.expand(read_study("new", tmp_path), "short")
+    assert (run.latent_dim, run.epochs, run.beta, run.method, run.variant) == (7, 3, 4, "vae", None)
+    write("newer", extends="new", presets={"short": {"extends": "new", "epochs": 1}})
+    (run,) = studies.expand(read_study("newer", tmp_path), "short")
+    assert (run.latent_dim, run.epochs, run.beta) == (7, 1, 4)
+    write("wrong", extends="old", presets={"shrot": {"extends": "old"}})
+    with pytest.raises(InputError, match="old has the presets short, got 'shrot'"):
+        read_study("wrong", tmp_path)
+    write("round", presets={"short": {"extends": "round"}})
+    with pytest.raises(InputError, match="extends or measures itself"):
+        read_study("round", tmp_path)
 
 
 @pytest.mark.parametrize("zipped", [{"dataset": ["a", "b"], "latent_dim": [3]}, {"dataset": [], "latent_dim": []}])

@@ -51,7 +51,8 @@ class Study(pydantic.BaseModel):
     zips: settings that vary together: each zip maps several settings to equally long lists.
     variants: name -> settings. The name stands in the run's name, so variants may differ in any setting. The name ""
         is for the runs that are no variant of anything, beside those that are.
-    presets: name -> settings, the scale of a study.
+    presets: name -> settings, the scale of a study. One that names another study as `extends` begins with what that has in
+        its preset of the same name, all but its "variant".
     tables, figures: what is made of its records, by form (`echo_tf.tables`, `echo_tf.figures`); None: the kind's.
     published: a `Published`, or several by the name of the table that they go into.
 
@@ -169,6 +170,7 @@ def _read(config, folder, on_the_way):
     if study.extends:
         shared = _read(study.extends, folder, (*on_the_way, path)).base
         study = study.model_copy(update={"base": {**shared, **study.base}})
+    study = study.model_copy(update={"presets": _extended(study.presets, folder, (*on_the_way, path))})
     study._file = path
     if study.of:
         if not issubclass(kind_of(study.kind).Settings, Measurement):
@@ -178,6 +180,19 @@ def _read(config, folder, on_the_way):
             )
         study._measured = _read(study.of, folder, (*on_the_way, path))
     return study
+
+
+def _extended(presets, folder, on_the_way):
+    """The presets, with what those take over that extend another study's of the same name."""
+    found = {}
+    for name, settings in presets.items():
+        own = dict(settings)
+        other = own.pop("extends", None)
+        if other is not None:
+            shared = _read(other, folder, on_the_way)
+            own = {**{k: v for k, v in shared.presets[shared.choose_preset(name)].items() if k != "variant"}, **own}
+        found[name] = own
+    return found
 
 
 def combinations(study: Study, preset: str | None = None, variant: str | None = None) -> Iterator[dict]:
