@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import echo_tf
-from echo_tf import arguments, disentangle, theory
+from echo_tf import arguments, data, disentangle, theory
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,8 @@ def test_what_is_not_of_real_numbers_is_no_array(values):
         (lambda x: vae().rate(x, batch_size=0), "batch_size must be an integer of 1 or more, got 0"),
         (lambda x: vae().generate(-1), "n must be an integer of 1 or more, got -1"),
         (lambda x: echo_tf.isometry.traversals(vae(), x, 5), "each of latents must be an integer from 0 to 1, got"),
+        (lambda x: data.load(None), "a dataset has a name, such as binary_mnist"),
+        (lambda x: data.load("digits").padded(0), "multiple must be an integer of 1 or more, got 0"),
         (lambda x: echo_tf.BetaWarmup(None), "epochs must be a finite number of 0 or more, got None"),
         (lambda x: echo_tf.adversarial.indicators(x, x[:, :1], x), "must be images .* of one size"),
         (lambda x: echo_tf.adversarial.indicators(x, x, x, np.zeros(3), np.zeros(20)), "train_labels must be of the shape"),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from echo_tf import arguments
 from echo_tf.data.arrays import PackedImages, frozen, pieces
 from echo_tf.errors import InputError
 
@@ -143,8 +144,9 @@ class Dataset:
 
         Raises:
             InputError: for vectors, which have no sides.
+            ValueError: for a multiple that is no integer of 1 or more.
         """
-        if multiple == 1:
+        if arguments.integer("multiple", multiple) == 1:
             return self
         if len(self.image_shape) != 3:
             raise InputError(f"{self.name} has vectors of {self.image_shape[0]} values; images (H, W, C) are needed.")

@@ -29,6 +29,8 @@ def load(name: str, directory: str | Path | None = None) -> Dataset:
     Raises:
         InputError: if the data are not there (the message says how to get them) or not what they should be.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a dataset has a name, such as {', '.join(CATALOG)}, got {name!r}.")
     directory = data_directory(directory)
     folder = prepared.find(name, directory)
     if folder is not None:
