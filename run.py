@@ -124,6 +124,7 @@ def run_all(runs, options, tools):
 
     check_networks(networks_in(runs))
     if options.engine == "ray":
+        refuse_again_on_ray(options)
         import_keras()
         from echo_tf import data
         from echo_tf.runs.ray_engine import Share, run_ray
@@ -137,6 +138,13 @@ def run_all(runs, options, tools):
         again = getattr(options, "again", False)
         outcomes = local_engine.run_local(runs, tools, lambda settings: run_one(settings, tools, again, retrain), again=again)
     return local_engine.conclude(outcomes)
+
+
+def refuse_again_on_ray(options):
+    from echo_tf.errors import InputError
+
+    if getattr(options, "again", False):
+        raise InputError("--again is not for --engine ray, whose workers take what is recorded: use the local engine.")
 
 
 def command_train(options):
@@ -197,6 +205,7 @@ def reproduce(plans, options, stop):
         return 2 if not plan[2] else int(plan[0].of is not None)
 
     for study, preset, runs in sorted(plans, key=order):  # what is measured comes first
+        stop.check()  # which came while tables or figures were drawn
         print(f"{study.study}: {study.description}", flush=True)
         options.preset = preset
         tools = tools_of(options, results_of(options, study=study))
@@ -251,10 +260,9 @@ def results_asked_for(options):
 
 
 def each_study(options):
-    """Yields (results folder, name, its records, its `Study` or None) of the studies asked for, or of all with runs."""
+    """Yields (results folder, name, its records, its file or None) of the studies asked for, or of all with runs."""
     from echo_tf.errors import InputError
     from echo_tf.runs import records
-    from echo_tf.runs.studies import read_study
 
     known = {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in sorted(CONFIGS.rglob("*.yaml"))}
     found = [(folder, records.read_all(folder)) for folder in results_asked_for(options)]
@@ -263,10 +271,9 @@ def each_study(options):
     if not wanted:
         raise InputError(f"no records in {found[0][0]}/runs: train something first.")
     for name in wanted:
-        study = read_study(known[name]) if name in known else None
         has = [(folder, every) for folder, every in found if name in records.study_names(every)]
         for folder, every in has or found[:1]:
-            yield folder, name, every, study
+            yield folder, name, every, known.get(name)
 
 
 def command_tables(options):
@@ -298,11 +305,12 @@ def of_every_study(options, write):
     """Writes what is asked for of one study after another; one that cannot be made is said, and does not stop the others.
     Returns the exit status."""
     from echo_tf.errors import InputError
+    from echo_tf.runs.studies import read_study
 
     status = 0
-    for folder, name, every, study in [*each_study(options), *studies_without_runs(options)]:
+    for folder, name, every, path in [*each_study(options), *studies_without_runs(options)]:
         try:
-            write(folder, name, every, study)
+            write(folder, name, every, read_study(path, CONFIGS) if path else None)
         except InputError as error:
             print(f"run.py: {name}: {' '.join(str(error).split())}", file=sys.stderr)
             status = 2
@@ -311,10 +319,17 @@ def of_every_study(options, write):
 
 def studies_without_runs(options):
     """As `each_study`, of tables and figures that need no records; none where studies are named, which are those of it."""
+    from echo_tf.errors import InputError
     from echo_tf.runs.studies import read_study
 
-    found = [] if options.study else [read_study(path, CONFIGS) for path in sorted(CONFIGS.rglob("*.yaml"))]
-    return [(results_asked_for(options)[0], s.study, [], s) for s in found if not s.base and not s.axes]
+    for path in [] if options.study else sorted(CONFIGS.rglob("*.yaml")):
+        name = path.relative_to(CONFIGS).with_suffix("").as_posix()
+        try:
+            if read_study(path, CONFIGS).has_runs:
+                continue
+        except InputError:  # to be said where tables of it are asked for
+            pass
+        yield results_asked_for(options)[0], name, [], path
 
 
 def command_theory(options):

@@ -189,6 +189,11 @@ def test_results_that_cannot_be_written_are_said_before_training(command, tmp_pa
     assert "cannot write" in said.err and "Epoch" not in said.out
 
 
+def test_tables_find_the_studies_wherever_they_are_called(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no finished runs" in command("tables", "ais/gans", status=2).err  # which extends another
+
+
 def test_data_list_and_verify_name_every_dataset(command):
     listed = command("data", "list").out
     assert all(name in listed for name in data.CATALOG)

@@ -30,6 +30,22 @@ def test_a_training_of_one_study_serves_another_and_the_record_says_so(tmp_path)
     assert third["same_training_as"] == "tests/tiny/vae/beta1_seed0_none"
 
 
+def test_a_record_without_pixels_serves_and_one_of_other_pixels_does_not(tmp_path):
+    run(tmp_path, method="vae")
+    [result] = records.read_all(tmp_path / "results")
+    there, second = result.record["data"], tiny(method="vae", study="second")
+    for data, good in (({"variant": "a mixture", "points": 9}, True), (there, True), ({**there, "maximum": 16}, False)):
+        other = result._replace(record={**result.record, "data": data})
+        assert reuse._same_data(other, second, tools(tmp_path)) == good
+
+
+def test_a_repetition_under_a_name_of_its_own_counts_once(tmp_path):
+    for settings in ({}, {"name": "again"}, {"seed": 1}):
+        run(tmp_path, method="vae", **settings)
+    [group] = records.by_law(records.read_all(tmp_path / "results"))
+    assert [(r.settings.seed, r.settings.name) for r in group] == [(0, None), (1, None)]
+
+
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"beta": 2.0}, {"name": "mine"}, {"deterministic": True}])
 def test_another_training_or_a_name_of_its_own_is_not_served(tmp_path, settings):
     run(tmp_path, method="vae")

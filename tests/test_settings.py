@@ -173,6 +173,29 @@ def test_a_run_that_no_study_has_is_called_own_and_one_along_its_axes_is_not():
         assert resolve(TABLE1, preset, overrides).preset == (preset or "paper")
 
 
+@pytest.mark.parametrize(
+    ("study", "overrides", "found"),
+    [
+        ("ais/mixture", ["label=wide99"], {"preset": "short", "wide_weight": 0.99}),
+        ("ais/mixture", ["label=wide10"], {"preset": "short", "wide_weight": 0.1}),  # which the preset leaves out
+        ("ais/mixture", ["wide_weight=0.3"], {"preset": "own", "wide_weight": 0.3}),
+        ("ais/mixture", ["label=wide99", "wide_weight=0.5"], {"preset": "own"}),
+        ("ais/samplers", ["label=adapted_1k"], {"preset": "short", "schedule": "adapted", "num_temperatures": 1000}),
+        ("echo/table1", ["variant=standardized", "method=vae"], {"preset": "own", "method": "vae"}),
+        ("ais/aae_models", ["network_settings.depth=2"], {"network_settings": {"activation": "relu", "depth": 2}}),
+    ],
+)
+def test_a_setting_brings_what_varies_with_it_and_leaves_the_others_of_its_group(study, overrides, found):
+    config = resolve(read_study(study, CONFIGS), "short", overrides)
+    assert {key: getattr(config, key) for key in found} == found
+
+
+@pytest.mark.parametrize(("study", "word"), [("isometric/toy", "multipliers=[true]"), ("echo/table1", "flow_units=[true, 8]")])
+def test_a_switch_within_a_list_of_numbers_is_refused(study, word):
+    with pytest.raises(InputError, match="it must be of numbers"):
+        resolve(read_study(study, CONFIGS), None, [*(["method=iaf-maf"] if "flow" in word else []), word])
+
+
 def test_settings_without_an_effect_are_not_recorded():
     vae = resolve(TABLE1, "quick", ["method=vae"]).recorded()
     assert not {"num_terms", "scheme", "standardize", "eval_noise", "pool_size", "flow_steps", "pseudo_inputs"} & set(vae)

@@ -63,6 +63,9 @@ def test_what_a_study_and_a_preset_extend_goes_before_what_they_say(tmp_path):
     write("wrong", extends="old", presets={"shrot": {"extends": "old"}})
     with pytest.raises(InputError, match="old has the presets short, got 'shrot'"):
         read_study("wrong", tmp_path)
+    write("wrong", presets={"short": {"extends": 5}})
+    with pytest.raises(InputError, match="extends 5, which is no name of a study"):
+        read_study("wrong", tmp_path)
     write("round", presets={"short": {"extends": "round"}})
     with pytest.raises(InputError, match="extends or measures itself"):
         read_study("round", tmp_path)

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,10 +15,13 @@ import pytest
 from echo_tf import figures, tables
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
+from echo_tf.kinds import _training, likelihood
 from echo_tf.runs import records
+from echo_tf.runs.place import Place
+from echo_tf.runs.runner import run as run_settings
 from models import alemi2018
 from tests.conftest import ROOT
-from tests.small_runs import run, tiny, tiny_images
+from tests.small_runs import run, tiny, tiny_images, tools
 
 
 def test_a_run_leaves_its_record_its_model_and_its_log(tmp_path):
@@ -202,6 +207,37 @@ def test_a_refused_setting_does_not_stand_in_the_way_of_its_correction(tmp_path)
     with pytest.raises(InputError, match="'pseudo_inputs' is 50, but tiny has 45"):
         run(tmp_path, pseudo_inputs=50, **settings)
     assert run(tmp_path, pseudo_inputs=5, **settings)[0]["status"] == "finished"
+
+
+def test_a_training_of_fewer_steps_than_lie_between_checkpoints_trains(tmp_path):
+    record, _ = run(tmp_path, method="vae", epochs=None, steps=5, checkpoint_steps=10)
+    assert len(record["history"]) == 1 and record["status"] == "finished"
+
+
+def test_other_data_under_the_same_name_are_noticed_by_a_run_that_continues_and_one_that_measures(tmp_path):
+    def others():
+        images = tiny_images()
+        return dataclasses.replace(images, splits={name: 1 - x for name, x in images.splits.items()})
+
+    settings = tiny(method="vae")
+    place = Place(settings, tools(tmp_path), None)
+    place.data("tiny")
+    place.save(1, {"x": np.zeros(2)})
+    assert Place(settings, tools(tmp_path), None).restore() is not None
+    with pytest.raises(InputError, match="checkpoints made of other data of the name tiny"):
+        Place(settings, tools(tmp_path, others), None).restore()
+    run(tmp_path, method="vae", name="whole")
+    measurement = likelihood.Settings(study="measured", model=tiny(method="vae", name="whole"), samples=2)
+    with pytest.raises(InputError, match="was trained on other data of the name tiny"):
+        run_settings(measurement, tools(tmp_path, others))
+    assert run_settings(measurement, tools(tmp_path))[0].finished
+
+
+def test_a_measurement_that_is_not_finite_leaves_a_record_that_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(_training, "evaluate", lambda *_: {"rate_nats": {"mean": math.inf, "standard_error": 1.0}})
+    record, _ = run(tmp_path, method="vae")
+    assert record["status"] == "diverged" and "not finite" in record["reason"]
+    assert not records.read_all(tmp_path / "results")[0].finished
 
 
 def test_damaged_settings_beside_checkpoints_are_said_in_one_line(tmp_path):

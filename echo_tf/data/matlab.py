@@ -78,6 +78,8 @@ def _examples_first(path, arrays):
                 f"{name} of {path} has the shape {array.shape}, which leaves open which axis counts the examples: "
                 "save labels with it, or an array (n, height, width, channels)."
             )
+        if axis == 0 and array.ndim == 2 and not others and meanings[name].split not in numbers:
+            notes.append(f"{name} of {path.name}: {len(array)} rows, taken for the examples as there are no fewer than columns")
         if axis != 0:
             turned[name] = np.moveaxis(array, -1, 0)
             notes.append(f"{name} of {path.name}: examples along its last axis")

@@ -10,13 +10,18 @@ from echo_tf.isometry.picture import plot
 
 
 def write(material):
-    """Draws <dataset>_<run>_spectrum of each analysed autoencoder; returns the paths of the PNGs."""
+    """Draws <dataset>_<method>_<run>_spectrum of each analysed autoencoder; returns the paths of the PNGs."""
     paths = []
     for result in material.own:
         if result.finished and result.settings.kind == "isometry" and result.settings.model.kind != "toy":
             model, table = result.settings.model, pd.DataFrame(result.rows())
             said = f"{title_of(model.dataset)}, {style.label_of(model.method)}, β = {model.beta:g}, {result.settings.preset}"
-            stem = Path(material.results, "figures", material.study, f"{model.dataset}_{result.settings.run_name}_spectrum")
+            stem = Path(
+                material.results,
+                "figures",
+                material.study,
+                f"{model.dataset}_{model.method}_{result.settings.run_name}_spectrum",
+            )
             paths.append(style.save(style.drawn(_draw, table, said), stem, {"": table}))
     return paths
 

@@ -10,7 +10,7 @@ MOST = 32  # rows
 
 
 def write(material):
-    """Draws <dataset>_<run>_traversals of each analysed autoencoder of images; returns the paths of the PNGs."""
+    """Draws <dataset>_<method>_<run>_traversals of each analysed autoencoder of images; returns the paths of the PNGs."""
     paths = []
     for result in material.own:
         if not (result.finished and result.settings.kind == "isometry" and result.settings.model.kind != "toy"):
@@ -18,7 +18,9 @@ def write(material):
         images, model, table = result.arrays("traversals")["images"], result.settings.model, pd.DataFrame(result.rows())
         if images.ndim != 5 or images.shape[-1] not in (1, 3):
             continue
-        stem = Path(material.results, "figures", material.study, f"{model.dataset}_{result.settings.run_name}_traversals")
+        stem = Path(
+            material.results, "figures", material.study, f"{model.dataset}_{model.method}_{result.settings.run_name}_traversals"
+        )
         columns = ["latent", "inverse_variance", "kl_nats"]
         paths.append(style.save(style.drawn(_draw, images[:MOST] / 255, table), stem, {"": table[columns]}))
     return paths

@@ -1,5 +1,7 @@
 """The settings that trainings of decoders by an adversary share, and what is read of their records."""
 
+import math
+
 import pydantic
 
 from echo_tf.runs.settings import MOST
@@ -29,8 +31,8 @@ class Generator(Training):
     @pydantic.field_validator("pixel_range")
     @classmethod
     def _a_range(cls, given):
-        if given is not None and not given[0] < given[1]:
-            raise ValueError(f"it must be [low, high], low below high, got {list(given)}")
+        if given is not None and not -math.inf < given[0] < given[1] < math.inf:
+            raise ValueError(f"it must be [low, high], low below high, finite, got {list(given)}")
         return given
 
 

@@ -142,8 +142,7 @@ def _check_range(settings, data, model):
 
 
 def _callbacks(settings, place, data):
-    total, unit = settings.amount
-    stride = settings.checkpoint_steps if unit == "steps" else 1
+    (total, _), stride = settings.amount, settings.stride
     schedule = SCHEDULES[settings.schedule]
     rate = keras.callbacks.LearningRateScheduler(lambda done, _: schedule(done * stride, total, settings.learning_rate))
     warmup = [BetaWarmup(settings.beta_warmup_epochs, settings.beta)] if settings.beta_warmup_epochs else []

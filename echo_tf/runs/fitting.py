@@ -51,7 +51,7 @@ def fit(
 
     Args:
         take, number: rows -> batch and the number of training examples, as in `ShuffledBatches`.
-        settings: with batch_size, seed, and `amount`: (how many, "epochs" or "steps"); for steps also checkpoint_steps.
+        settings: with batch_size, seed, `stride` and `amount`.
         place: the run's `Place`.
         columns: what `fit` reports -> its name in the history, with the unit.
         holders: name -> model or optimizer whose state makes the checkpoint; None: the model and its optimizer.
@@ -59,7 +59,7 @@ def fit(
     """
     holders = holders or {"model": model, "optimizer": model.optimizer}
     total, unit = settings.amount
-    stride = settings.checkpoint_steps if unit == "steps" else 1
+    stride = settings.stride
     history = _restore(place, holders)
     done = len(history)
     progress = _Progress(place, holders, history, columns, unit, stride)

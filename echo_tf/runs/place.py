@@ -46,6 +46,9 @@ class ModelGone(InputError):
         super().__init__(message)
         self.settings, self.results = settings, results
 
+    def __reduce__(self):  # or Ray could not hand it on
+        return ModelGone, (self.settings, self.results, str(self))
+
 
 class Place:
     """Where one run is performed.
@@ -60,7 +63,7 @@ class Place:
         self.settings, self.tools, self._stop = settings, tools, stop
         self.folder = Path(tools.work, settings.run_path)
         self.verbose = tools.verbose
-        self.seen, self.attached = {}, {}
+        self.seen, self.attached, self._trained_on = {}, {}, {}
 
     def check(self) -> None:
         """Raises Interrupted once the run has been asked to stop; to be called often."""
@@ -75,7 +78,16 @@ class Place:
         """A dataset by its name."""
         if name not in self.seen:
             self.seen[name] = self.tools.load(name)
+            self._refuse_other_data()
         return self.seen[name]
+
+    def _refuse_other_data(self):
+        """Raises InputError where a model that is measured was trained on other data than stand under that name now."""
+        for name, (digests, again) in self._trained_on.items():
+            if name in self.seen and self.seen[name].sha256 != digests:
+                raise InputError(
+                    f"the model that {self.settings.run_path} measures was trained on other data of the name {name}: {again}"
+                )
 
     def network(self, name: str) -> ModuleType:
         """An architecture by its name."""
@@ -100,6 +112,10 @@ class Place:
         import keras
 
         result, again = self.needed(settings), f"{self._command(settings)} --again"
+        data = result.record.get("data") or {}
+        if "sha256" in data:
+            self._trained_on[data["name"]] = data["sha256"], f"train it again with: {again}"
+            self._refuse_other_data()
         path = model_path(result, self.tools.work)
         if path is None:
             raise ModelGone(
@@ -133,15 +149,26 @@ class Place:
     def save(self, done: int, arrays: Mapping[str, np.ndarray], notes: Any = None) -> None:
         """Writes a checkpoint; see `checkpoints.save`."""
         path = self.folder / "config.json"
-        if not path.exists():  # only now: settings that the work refused must not stand in the way of their correction
+        if not (
+            path.exists() and checkpoints.done(self.folder)
+        ):  # only now: settings that the work refused must not stand in the way of their correction
+            digests = {name: data.sha256 for name, data in self.seen.items()}
+            write_atomically(self.folder / "data.json", json.dumps(digests, indent=1))
             write_atomically(path, json.dumps(self.settings.recorded(), indent=1))
         checkpoints.save(self.folder, done, arrays, notes)
 
     def restore(self, shapes: Mapping[str, tuple] | None = None) -> checkpoints.State | None:
-        """The newest readable checkpoint; see `checkpoints.restore`. Raises InputError if it is another configuration's."""
+        """The newest readable checkpoint; see `checkpoints.restore`. Raises InputError if it is another configuration's, or
+        made of other data."""
         path = self.folder / "config.json"
         if path.exists():
             refuse_another(_read_settings(path), self.settings, self.folder)
+            there = _read_digests(self.folder / "data.json") if checkpoints.done(self.folder) else {}
+            for name, digests in there.items():
+                if self.data(name).sha256 != digests:
+                    raise InputError(
+                        f"{self.folder} has checkpoints made of other data of the name {name}: remove that folder."
+                    )
         elif checkpoints.done(self.folder):
             raise InputError(f"{self.folder} has checkpoints and no config.json that says what they are of: remove the folder.")
         return checkpoints.restore(self.folder, shapes)
@@ -189,6 +216,14 @@ def command(settings: Settings) -> str:
     if settings.preset in (OWN, "none"):
         return f"run.py train {settings.study}, with the settings that make that run"
     return f"run.py study {settings.study} --preset {settings.preset} --run {settings.run_path}"
+
+
+def _read_digests(path):
+    """Name of a dataset -> its `sha256`, as `Place.save` wrote them; none where an older version has saved."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): remove {path.parent}.") from error
 
 
 def _read_settings(path):

@@ -81,6 +81,16 @@ def read(path: str | Path) -> Result:
     return result
 
 
+def has_rows(record: Mapping) -> bool:
+    """Whether the record of a finished run could be read again: a number that is not finite, and so null, may be one that its
+    kind needs."""
+    try:
+        kind_of.kind_of(record["kind"]).rows(json.loads(json.dumps(_plain(dict(record)))))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def read_all(results: str | Path, study: str | None = None, say=None) -> list[Result]:
     """All records below results/runs, of one study or of all, in the order of their paths.
 
@@ -108,13 +118,26 @@ def study_names(found: Iterable[Result]) -> list[str]:
 
 
 def by_law(found: Iterable[Result]) -> list[list[Result]]:
-    """The finished runs in lists, one a configuration; the runs of a list differ in seed and name alone."""
+    """The finished runs in lists, one a configuration; the runs of a list differ in their seeds.
+
+    Of the repetitions of a run under names of their own one counts, the one without such a name if there is one.
+    """
     groups = {}
     for result in found:
         if result.finished:
             data = (result.record.get("data") or {}).get("variant")
             groups.setdefault((result.settings.law(), data), []).append(result)
-    return [sorted(group, key=lambda result: (result.settings.subject.seed, result.settings.seed)) for group in groups.values()]
+    return [_one_a_seed(group) for group in groups.values()]
+
+
+def _one_a_seed(group):
+    def seeds(result):
+        return result.settings.subject.seed, result.settings.seed
+
+    found = {}
+    for result in sorted(group, key=lambda result: result.settings.name or ""):
+        found.setdefault(seeds(result), result)
+    return sorted(found.values(), key=seeds)
 
 
 def set_apart(settings: Settings, others: Iterable[Settings], known: Iterable[str] = ()) -> list[str]:

@@ -67,11 +67,11 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("*", mode="before")
     @classmethod
     def _no_switch_for_a_number(cls, value, info):
-        if isinstance(value, bool):
-            annotation = cls.model_fields[info.field_name].annotation
-            allowed = get_args(annotation) or (annotation,)
-            if bool not in allowed and (int in allowed or float in allowed):
-                raise ValueError("it must be a number")
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(one, bool) for one in given):
+            allowed = {*_types_in(cls.model_fields[info.field_name].annotation)}
+            if bool not in allowed and allowed & {int, float}:
+                raise ValueError("it must be a number" if given[:1] == [value] else "it must be of numbers")
         return value
 
     @classmethod
@@ -89,6 +89,11 @@ class Settings(pydantic.BaseModel):
     @property
     def amount(self) -> tuple[int, str] | None:
         return None
+
+    @property
+    def stride(self) -> int:
+        """How much of `amount` lies between two checkpoints of a training."""
+        return 1
 
     @property
     def subject(self) -> "Settings":
@@ -163,6 +168,11 @@ class Measurement(Settings):
         return json.dumps([super().law(), self.model.law()])
 
     @property
+    def stride(self) -> int:
+        """How much of `amount` lies between two checkpoints of a training."""
+        return 1
+
+    @property
     def subject(self) -> Settings:
         return self.model.subject
 
@@ -231,6 +241,12 @@ def checked(model: type[pydantic.BaseModel], content: Any, where: str):
         return model(**content)
     except pydantic.ValidationError as error:
         raise InputError("; ".join(_sentence(model, found, where) for found in error.errors())) from error
+
+
+def _types_in(annotation):
+    """The types that an annotation is made of."""
+    inner = [one for part in get_args(annotation) for one in _types_in(part)]
+    return inner or [annotation]
 
 
 def _short(value) -> str:

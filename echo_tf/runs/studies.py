@@ -1,7 +1,7 @@
 """Studies: a study's file, and the runs that it stands for."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,18 +189,24 @@ def _extended(presets, folder, on_the_way):
         own = dict(settings)
         other = own.pop("extends", None)
         if other is not None:
+            if not isinstance(other, str):
+                raise InputError(f"the preset {name!r} of {on_the_way[-1]} extends {other!r}, which is no name of a study.")
             shared = _read(other, folder, on_the_way)
             own = {**{k: v for k, v in shared.presets[shared.choose_preset(name)].items() if k != "variant"}, **own}
         found[name] = own
     return found
 
 
-def combinations(study: Study, preset: str | None = None, variant: str | None = None) -> Iterator[dict]:
+def combinations(
+    study: Study, preset: str | None = None, variant: str | None = None, wanted: Mapping[str, Any] | None = None
+) -> Iterator[dict]:
     """The settings of every run of a study, one dict each, the last axis changing fastest; of a measurement, its own alone.
 
     Args:
         preset: a key of its presets; None is "paper" where there is one.
         variant: a key of its variants, for the runs of that one alone; None: those of the preset.
+        wanted: settings that a run is to have. Of what varies together, the rows that have them are taken where the preset
+            has some, else those that it leaves out, else all of its own.
 
     Raises:
         InputError: for an unknown preset or variant, lists of different lengths in a zip, or one that is empty.
@@ -216,12 +222,13 @@ def combinations(study: Study, preset: str | None = None, variant: str | None = 
             known = ", ".join(study.variants)
             raise InputError(f"{study.study} has the variants {known}, got {name!r}{nearest(str(name), study.variants)}.")
         given = {**scale, **study.variants.get(name, {})}
-        columns = [_columns(group, given) for group in study.groups]
+        pinned = study.variants.get(name, {})
+        rows_of = [_wanted(study, group, given, wanted, any(key in pinned for key in group)) for group in study.groups]
         shared = {**study.base, "kind": study.kind, "study": study.study, "preset": preset}
         shared.update({key: value for key, value in given.items() if not any(key in group for group in study.groups)})
         if name:
             shared["variant"] = name
-        for rows in itertools.product(*(_rows(study, group) for group in columns)):
+        for rows in itertools.product(*rows_of):
             yield {**shared, **{key: value for row in rows for key, value in row.items()}}
 
 
@@ -299,13 +306,14 @@ def _resolved(study, preset, given):
         raise InputError(f"{study.study} has no runs: it is a figure or a table alone.")
     deliberate, of_model = _split(study, given)
     variant = given.get("variant") if study.variants else None
-    first, chosen = _split(study, next(combinations(study, preset, variant)))
+    first, chosen = _split(study, next(combinations(study, preset, variant, deliberate)))
+    deliberate = {key: _within(first.get(key), value) for key, value in deliberate.items()}
     values = {**first, **deliberate}
     if study.measured is not None:
         values["model"] = _resolved(study.measured, values["preset"], {**chosen, **of_model})
     settings = validated(values, deliberate)
-    known = _has(study, deliberate, first) and getattr(values.get("model"), "preset", None) != OWN
-    if known or any(one.work() == settings.work() for one in _all_of(study, preset)):
+    known = _is_of(first, deliberate) and getattr(values.get("model"), "preset", None) != OWN
+    if known or any((one.run_path, one.work()) == (settings.run_path, settings.work()) for one in _all_of(study, preset)):
         return settings
     return settings.model_copy(update={"preset": OWN})
 
@@ -330,16 +338,26 @@ def _given(overrides):
         except ValueError as error:
             raise InputError(f"{key}: {value!r} is not a YAML value.") from error
         for part in reversed(inner):
-            value = {part: value}
-        given[key] = {**given[key], **value} if inner and isinstance(given.get(key), dict) else value
+            value = _OneOfAGroup({part: value})
+        given[key] = _within(given.get(key), value)
     return given
 
 
-def _has(study, given, first):
-    """Whether a run with these overrides of the preset's first run is one that the study has in some scale."""
-    choices = {key: values for group in study.groups for key, values in group.items()}
+class _OneOfAGroup(dict):
+    """A setting given as group.key=value, which leaves the others of its group as they are."""
+
+
+def _within(before, value):
+    """What a setting becomes that was something before."""
+    if not isinstance(value, _OneOfAGroup) or not isinstance(before, Mapping):
+        return value
+    return type(value)({**before, **{key: _within(before.get(key), inner) for key, inner in value.items()}})
+
+
+def _is_of(first, given):
+    """Whether a study's run, chosen for what is given, has all of that: then the study has this run in some scale."""
     besides = ("variant", "name", "deterministic")
-    return all(key in besides or value in choices.get(key, [first.get(key)]) for key, value in given.items())
+    return all(key in besides or (key in first and first[key] == value) for key, value in given.items())
 
 
 def pick(runs: Sequence[Settings], index: int) -> Settings:
@@ -392,6 +410,17 @@ def _columns(group, given):
     """An axis or zip as the preset and the variant leave it."""
     replaced = {key: _as_list(given[key]) for key in group if key in given}
     return replaced or group
+
+
+def _wanted(study, group, given, wanted, pinned):
+    """The rows of an axis or zip, those that have the wanted settings where there are any; see `combinations`."""
+    rows = _rows(study, _columns(group, given))
+    asked = {key: wanted[key] for key in group if key in (wanted or {})}
+    for choices in (rows, [] if pinned or not asked else _rows(study, group)):
+        found = [row for row in choices if all(key in row and row[key] == value for key, value in asked.items())]
+        if found:
+            return found
+    return rows
 
 
 def _rows(study, columns):

@@ -34,7 +34,8 @@ def describe() -> dict:
 def describe_data(data) -> dict:
     """What a record says of a dataset."""
     sizes = {split: len(x) for split, x in data.splits.items()}
-    return {"name": data.name, "variant": data.variant, "source": data.source, "sizes": sizes, "sha256": data.sha256}
+    values = {"image_shape": list(data.image_shape), "maximum": data.maximum}
+    return {"name": data.name, "variant": data.variant, "source": data.source, "sizes": sizes, **values, "sha256": data.sha256}
 
 
 def git_state() -> dict | None:

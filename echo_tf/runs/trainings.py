@@ -26,7 +26,7 @@ class Training(Settings):
         if (self.epochs is None) == (self.steps is None):
             said = "both" if self.steps else "neither"
             raise ValueError(f"setting 'epochs' or 'steps' says how long to train, and one of the two alone, got {said}")
-        if self.steps and self.steps % min(self.steps, self.checkpoint_steps):
+        if self.steps and self.steps % self.stride:
             raise ValueError(
                 f"setting 'steps' is {self.steps}, which is no multiple of checkpoint_steps {self.checkpoint_steps}"
             )
@@ -35,6 +35,10 @@ class Training(Settings):
     @classmethod
     def foreign(cls, values: Mapping) -> dict[str, str]:
         return {} if values.get("steps") else {"checkpoint_steps": "a training by epochs"}
+
+    @property
+    def stride(self) -> int:
+        return min(self.steps, self.checkpoint_steps) if self.steps else 1
 
     @property
     def amount(self) -> tuple[int, str]:

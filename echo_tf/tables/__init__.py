@@ -109,7 +109,7 @@ def _no_form(what, name, form):
 def materials(what, results, name, every, study=None, published=None):
     """Yields (form, `Material`) of a study's tables or figures. Raises InputError as `write`."""
     own = [result for result in every if result.settings.study == name]
-    has_runs = study is None or study.base or study.axes
+    has_runs = study is None or study.has_runs
     if has_runs and not any(result.finished for result in own):
         known = ", ".join(study_names(every)) or "none"
         raise InputError(f"no finished runs of {name!r} in {Path(results, 'runs')}; there are {known}.")

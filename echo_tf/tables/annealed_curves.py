@@ -43,14 +43,24 @@ def curves(own: Sequence[Result], every: Iterable[Result]) -> list[Curve]:
 
 
 def parts_of_curves(own: Sequence[Result]) -> list[tuple[str, list[Result]]]:
-    """(name, the records of its parts in the order of their images) of each curve; see `curves`."""
+    """(name, the records of its parts in the order of their images) of each curve; see `curves`. No image counts twice."""
     groups = {}
     for result in own:
         if result.settings.kind == "ais" and result.settings.round == "formal" and result.finished:
             key = result.settings.model_copy(update={"first_image": 0, "num_images": 1}).work(), result.settings.preset
             groups.setdefault(key, []).append(result)
-    parts = [sorted(group, key=lambda result: result.settings.first_image) for group in groups.values()]
+    parts = [_apart(group) for group in groups.values()]
     return list(zip(_names([group[0].settings for group in parts]), parts))
+
+
+def _apart(group):
+    """The parts of a curve that have no image in common, larger ones and those without a name of their own first."""
+    parts, end = [], 0
+    for result in sorted(group, key=lambda r: (r.settings.first_image, -r.settings.num_images, r.settings.name or "")):
+        if result.settings.first_image >= end:
+            parts.append(result)
+            end = result.settings.first_image + result.settings.num_images
+    return parts
 
 
 def plain(every: Iterable[Result], study: str) -> list[Result]:
