@@ -68,7 +68,7 @@ class RateDistortionAutoencoder(keras.Model):
     """
 
     def __init__(self, encoder, channel, decoder, marginal=None, distortion="bernoulli", beta=1.0, penalties=(), **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"autocast": False, **kwargs})  # in half precision x itself stays what it is, for the distortion
         check_parts(encoder, channel, decoder, marginal, penalties)
         needs_marginal = getattr(channel, "needs_marginal", False)
         self.encoder, self.channel, self.decoder = encoder, channel, decoder
@@ -152,6 +152,7 @@ class RateDistortionAutoencoder(keras.Model):
             loss = loss + value
             if penalty in self._reporting:
                 self._reports[self._reporting.index(penalty)].update_state(value / penalty.weight)
+        loss = loss + sum(self.losses)  # regularizers of the parts, and what they add
         return loss / num_replicas()  # gradients of replicas are added up
 
     def compile(self, optimizer="adam", jit_compile=None, loss=None, **kwargs):

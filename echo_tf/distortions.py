@@ -132,9 +132,8 @@ class Gaussian(Distortion):
 
     def __init__(self, variance=None, start=0.03, **kwargs):
         super().__init__(**kwargs)
-        for name, value in (("variance", variance), ("start", start)):
-            if name == "start" or value is not None:
-                arguments.number(name, value, "(0, inf)")
+        variance = None if variance is None else arguments.number("variance", variance, "(0, inf)")
+        start = arguments.number("start", start, "(0, inf)")
         self.variance, self.start = variance, start
         if variance is None:
             initial = keras.initializers.Constant(math.log(start))

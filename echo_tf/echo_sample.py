@@ -111,10 +111,9 @@ class EchoSample(keras.layers.Layer):
             arguments.choice(name, value, allowed)
         for name, value in (("multiplicative", multiplicative), ("standardize", standardize)):
             arguments.flag(name, value)
-        if clip is not None:
-            arguments.number("clip", clip, "(0, 1)")
-        if beta is not None:
-            arguments.number("beta", beta)
+        clip = None if clip is None else arguments.number("clip", clip, "(0, 1)")
+        beta = None if beta is None else arguments.number("beta", beta)  # of a variable, what it is now
+        max_magnitude = arguments.number("max_magnitude", max_magnitude, "(0, inf)")
         exact_clip(1 if num_terms is None else num_terms, max_magnitude)
         self.num_terms = None if num_terms is None else int(num_terms)
         self.scheme = scheme
@@ -334,6 +333,8 @@ class EchoSample(keras.layers.Layer):
 
     def _uses_pool(self, loc):
         if self.noise_source == "pool" and self._pool is None:
+            if self._recorded is not None:  # what `echo_tf.adapt` makes the pool of
+                return False
             raise ValueError('noise_source="pool" needs a pool: call `adapt(encodings)` first.')
         return self._pool is not None and (self.noise_source == "pool" or loc.shape[0] == 1)
 

@@ -50,8 +50,8 @@ def first_batch(data, batch_size):
 
 
 def examples_of(batch):
-    """The examples of a batch (x,), (x, y) or x alone."""
-    if isinstance(batch, tuple):
+    """The examples of a batch (x,), (x, y) or x alone; PyTorch's loaders give lists."""
+    if isinstance(batch, tuple) or (isinstance(batch, list) and batch and is_array(batch[0])):
         if len(batch) > 2 and batch[2] is not None:
             refuse_weights(batch[2])
         batch = batch[0]

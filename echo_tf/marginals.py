@@ -36,7 +36,7 @@ class GaussianMixture:
     """A mixture of Gaussians with diagonal covariances and equal weights.
 
     Args:
-        loc, log_scale: of the K components, (K, d).
+        loc, log_scale: of the K components, (K, ..., d).
         density: "mixture", or "mean_of_logs" for the mean over k of log N_k in the place of the log of their mean.
         seeds: a `keras.random.SeedGenerator`.
     """
@@ -47,14 +47,15 @@ class GaussianMixture:
         self.loc, self.log_scale, self.density, self._seeds = loc, log_scale, density, seeds
 
     def log_prob(self, z):
-        """log p(z) in nats, z (B, d) -> (B,)."""
-        each = normal_log_prob(z[:, None], self.loc[None], self.log_scale[None])
+        """log p(z) in nats, z (B, ..., d) -> (B,)."""
+        z, loc, log_scale = (ops.reshape(x, (-1, math.prod(self.loc.shape[1:]))) for x in (z, self.loc, self.log_scale))
+        each = normal_log_prob(z[:, None], loc[None], log_scale[None])
         if self.density == "mean_of_logs":
             return ops.mean(each, axis=1)
         return ops.logsumexp(each, axis=1) - ops.log(ops.cast(ops.shape(self.loc)[0], each.dtype))
 
     def sample(self, n):
-        """Draws n codes, (n, d)."""
+        """Draws n codes, (n, ..., d)."""
         chosen = keras.random.randint((n,), 0, ops.shape(self.loc)[0], seed=self._seeds)
         loc, log_scale = ops.take(self.loc, chosen, axis=0), ops.take(self.log_scale, chosen, axis=0)
         return loc + ops.exp(log_scale) * keras.random.normal(ops.shape(loc), dtype=loc.dtype, seed=self._seeds)
@@ -214,7 +215,7 @@ class VampPrior(keras.layers.Layer):
 
     def given(self, encoder):
         """The mixture of the encoder's Gaussians at the pseudo-inputs, a `GaussianMixture`."""
-        loc, log_scale = encoder(ops.convert_to_tensor(self.pseudo_inputs))
+        loc, log_scale = (ops.cast(head, self.compute_dtype) for head in encoder(ops.convert_to_tensor(self.pseudo_inputs)))
         return GaussianMixture(loc, log_scale, self.density, self._seeds)
 
     def get_config(self):

@@ -66,8 +66,8 @@ def exact_clip(num_terms, max_magnitude=1.0, precision=MACHINE_PRECISION):
     0.835866 0.762203 0.817523
     """
     num_terms = arguments.integer("num_terms", num_terms)
-    for name, value in (("max_magnitude", max_magnitude), ("precision", precision)):
-        arguments.number(name, value, "(0, inf)")
+    max_magnitude = arguments.number("max_magnitude", max_magnitude, "(0, inf)")
+    precision = arguments.number("precision", precision, "(0, inf)")
     log_ratio = math.log(max_magnitude) - math.log(precision)
     return float(np.exp(solve_log_clip(float(num_terms), np.float64(log_ratio), np)))
 
@@ -161,9 +161,10 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
     )
     if not isinstance(batch_size, int):  # XLA drops the check: there a batch of 1 gets NaN, not itself for a donor
         loc = ops.where(batch_size > 1, loc, ops.full_like(loc, np.nan))
-    num_terms = batch_size - 1 if num_terms is None else num_terms
-    if isinstance(num_terms, int) and num_terms < 1:
-        raise ValueError(f"num_terms must be 1 or more, got {num_terms}.")
+    if num_terms is None:
+        num_terms = batch_size - 1
+    elif not ops.is_tensor(num_terms):
+        num_terms = arguments.integer("num_terms", num_terms)
     if scheme == "ring":
         return _ring_noise(loc, log_scale, num_terms, seed)
     return _sum_echoes(loc, log_scale, _draw_others(batch_size, num_terms, scheme, seed))

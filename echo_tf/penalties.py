@@ -33,9 +33,8 @@ class MaximumMeanDiscrepancy(keras.layers.Layer):
 
     def __init__(self, weight=999.0, bandwidth=None, seed=None, dtype=None, **kwargs):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
-        arguments.number("weight", weight)
-        if bandwidth is not None:
-            arguments.number("bandwidth", bandwidth, "(0, inf)")
+        weight = arguments.number("weight", weight)
+        bandwidth = None if bandwidth is None else arguments.number("bandwidth", bandwidth, "(0, inf)")
         self.weight, self.bandwidth, self.seed = weight, bandwidth, seed
         self._seeds = keras.random.SeedGenerator(seed)
 
@@ -111,7 +110,7 @@ class TotalCorrelation(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(dtype=at_least_float32(dtype), **kwargs)
-        arguments.number("weight (gamma)", weight)
+        weight = arguments.number("weight (gamma)", weight)
         arguments.choice("permuted", permuted, PERMUTED)
         self.weight, self.permuted, self.seed = weight, permuted, seed
         self.discriminator = Discriminator(units, learning_rate, beta_1, beta_2, seed, dtype=self.dtype_policy)

@@ -45,10 +45,9 @@ class BetaWarmup(keras.callbacks.Callback):
 
     def __init__(self, epochs, beta=None):
         super().__init__()
-        for name, value in (("epochs", epochs), ("beta", beta)):
-            if name == "epochs" or value is not None:
-                arguments.number(name, value)
-        self.epochs, self.beta, self._epoch = epochs, beta, -1
+        self.epochs = arguments.number("epochs", epochs)
+        self.beta = None if beta is None else arguments.number("beta", beta)
+        self._epoch = -1
 
     def on_train_begin(self, logs=None):
         if self.beta is None:

@@ -42,8 +42,16 @@ def vae():
     return echo_tf.RateDistortionAutoencoder(encoder, echo_tf.GaussianSample(), decoder, distortion="squared_error")
 
 
-def test_a_variable_is_a_number():
-    assert arguments.number("it", keras.Variable(0.5)) == 0.5
+def test_of_a_variable_what_it_is_now_is_kept():
+    beta = keras.Variable(0.5)
+    made = [
+        echo_tf.EchoSample(num_terms=9, beta=beta).beta,
+        echo_tf.BetaWarmup(2, beta).beta,
+        echo_tf.MaximumMeanDiscrepancy(weight=beta).weight,
+        echo_tf.Gaussian(variance=beta).variance,
+    ]
+    beta.assign(0.25)
+    assert made == [0.5] * 4 and all(type(value) is float for value in made)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from echo_tf import EchoSample, GaussianSample, RateDistortionAutoencoder, StandardNormal, exact_clip, make_method
+from echo_tf import EchoSample, GaussianSample, RateDistortionAutoencoder, StandardNormal, VampPrior, exact_clip, make_method
 from models import alemi2018
 
 D = 3
@@ -148,8 +148,26 @@ def test_mixed_precision_keeps_rate_and_distortion_in_float32(images):
             terms, "float32"
         )
         assert model.encoder.layers[1].compute_dtype == "bfloat16"
+        grey = np.full((4, 8, 8, 1), 1 / 255, "float32")  # which bfloat16 would round
+        model = small(GaussianSample(), marginal=VampPrior(5, start="mean_image"), distortion="squared_error")
+        output = np.asarray(model(grey)["reconstruction"], np.float64)
+        assert np.isfinite(model.evaluate(grey, verbose=0)[0]) and output.dtype == np.float64
+        seen = []
+        model.measure_of_distortion.of_each_element = lambda x, output: seen.append(np.asarray(x)) or ops.square(x - output)
+        model(grey)
+        np.testing.assert_array_equal(seen[0], grey)
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_regularizers_of_the_parts_count():
+    x = keras.Input((5,))
+    encoder = keras.Model(x, [keras.layers.Dense(D)(x), keras.layers.Dense(D)(x)])
+    decoder = keras.Sequential([keras.Input((D,)), keras.layers.Dense(5, kernel_regularizer=keras.regularizers.L2(2.0))])
+    model = RateDistortionAutoencoder(encoder, GaussianSample(), decoder, distortion="squared_error", beta=0.0)
+    model.compile()
+    found = model.evaluate(np.zeros((20, 5), "float32"), verbose=0, return_dict=True)
+    assert found["loss"] - found["distortion"] == pytest.approx(2 * np.sum(np.asarray(decoder.weights[0]) ** 2), rel=1e-5)
 
 
 @pytest.mark.parametrize(

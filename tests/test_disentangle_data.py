@@ -134,6 +134,21 @@ def test_noise_of_the_very_group_leaks_the_fixed_factor_and_noise_of_others_does
     assert variances["sampled"][0] > 1e-3
 
 
+@pytest.mark.parametrize("size", [1, 2, 16])
+def test_noise_of_donors_has_its_law_however_small_the_group(size):
+    """Of one dimension and a constant scale s the variance of z is that of f over 1 - s^2."""
+    echo, scale = model(echo_tf.EchoSample(num_terms=60, clip=0.999)), 0.8
+    rng = np.random.default_rng(0)
+
+    def heads(x):
+        loc = np.asarray(x, np.float32)[:, :1]
+        return [loc, np.full_like(loc, np.log(scale / 0.999))]
+
+    donors = heads(rng.normal(size=(4000, 1)))
+    codes = representation(echo, "sampled", encode=heads, donors=donors).of_groups(rng.normal(size=(12_000 // size, size, 1)))
+    assert codes.var() == pytest.approx(donors[0].var() / (1 - scale**2), rel=0.1)
+
+
 def test_groups_at_once_are_encoded_apart_from_each_other():
     echo = model(echo_tf.EchoSample(num_terms=15, standardize=True))
     groups = np.random.default_rng(0).integers(0, 4, (3, 16, 2)).astype(float)

@@ -32,6 +32,15 @@ def mixture():
     return 3 * loc, 0.5 * log_scale
 
 
+def test_a_mixture_over_codes_with_axes_is_that_over_their_elements(mixture):
+    z = np.random.default_rng(1).normal(size=(20, 6))
+    loc, log_scale = (np.repeat(x, 2, axis=1) for x in mixture)
+    flat = GaussianMixture(*map(ops.convert_to_tensor, (loc, log_scale)), "mixture", None).log_prob(ops.convert_to_tensor(z))
+    shaped = [ops.convert_to_tensor(x.reshape(-1, 2, 1, 3)) for x in (loc, log_scale, z)]
+    found = GaussianMixture(*shaped[:2], "mixture", None).log_prob(shaped[2])
+    np.testing.assert_allclose(ops.convert_to_numpy(found), ops.convert_to_numpy(flat), rtol=1e-6)
+
+
 def test_mixture_density_is_that_of_tfp(mixture):
     loc, log_scale = mixture
     z = np.random.default_rng(1).normal(size=(20, 3), scale=4)

@@ -141,7 +141,8 @@ def test_one_call_fills_the_pools_of_a_model_with_several_layers_and_compiled_fu
 
     def code(h, name):
         loc = keras.layers.Dense(3, activation="tanh")(h)
-        return EchoSample(num_terms=9, standardize=True, beta=0.1, name=name)(
+        source = "pool" if name == "second" else "batch"
+        return EchoSample(num_terms=9, standardize=True, beta=0.1, noise_source=source, name=name)(
             [loc, keras.layers.Dense(3, activation="log_sigmoid")(h)]
         )
 
@@ -150,6 +151,7 @@ def test_one_call_fills_the_pools_of_a_model_with_several_layers_and_compiled_fu
     model = keras.Model(x, keras.layers.Dense(12)(keras.layers.Concatenate()([first, code(first, "second"), nested(x)])))
     model.compile("adam", "mse")
     data = bars(41)
+    adapt(model, data, batch_size=41)  # without which "second" has no noise
     model.fit(data, data, batch_size=41, verbose=0)
     model.predict(data, batch_size=41, verbose=0)
     adapt(model, data, batch_size=10)

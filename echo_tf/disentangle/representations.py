@@ -1,5 +1,6 @@
 """What of a trained autoencoder the scores are of: the mean of a code, or a sample of it and whose noise it has."""
 
+import math
 from typing import NamedTuple
 
 import keras
@@ -8,7 +9,7 @@ from keras import ops
 
 from echo_tf import arguments
 from echo_tf.echo_sample import EchoSample
-from echo_tf.noise import echo_noise, exact_clip
+from echo_tf.noise import draw_donors, echo_noise, exact_clip
 
 REPRESENTATIONS = ("mean", "sampled", "released")
 
@@ -47,7 +48,7 @@ def representation(model, kind="mean", encode=None, donors=None, seed=0):
     if not is_echo:
         return Representation(encode, _Channel(model.channel, seed))
     donors = None if kind == "released" else [np.asarray(head) for head in donors]
-    return Representation(encode, _Echo(model.channel, donors, keras.random.SeedGenerator(seed), np.random.default_rng(seed)))
+    return Representation(encode, _Echo(model.channel, donors, keras.random.SeedGenerator(seed)))
 
 
 class Representation:
@@ -83,24 +84,23 @@ class _Channel:
 
 
 class _Echo(NamedTuple):
-    """Echo codes of groups, the noise of each made of its own other images (donors None), or of as many drawn from donors."""
+    """Echo codes of groups, the noise of each image made of the others of its group (donors None), or of donors."""
 
     channel: EchoSample
     donors: list | None
     seeds: keras.random.SeedGenerator
-    rng: np.random.Generator
 
     def __call__(self, loc, log_sigmoid):
         heads = [head.swapaxes(0, 1) for head in (loc, log_sigmoid)]  # groups side by side: their donors have the same places
         groups_last = heads[0].shape[:2]
-        num_terms = self.channel.num_terms or groups_last[0] - 1
+        num_terms = self.channel.num_terms or max(groups_last[0] - 1, 1)
         log_clip = np.float32(np.log(self.channel.clip or exact_clip(num_terms, self.channel.max_magnitude)))
-        others = heads
-        if self.donors is not None:
-            rows = self.rng.integers(0, len(self.donors[0]), groups_last)
-            others = [head[rows] for head in self.donors]
-        noise = echo_noise(others[0], log_clip + others[1], num_terms, self.channel.scheme, seed=self.seeds)
-        code = heads[0] + np.exp(log_clip + heads[1]) * ops.convert_to_numpy(noise)
+        if self.donors is None:
+            noise = echo_noise(heads[0], log_clip + heads[1], num_terms, self.channel.scheme, seed=self.seeds)
+        else:  # each image from its own place on one ring of them: no donor repeats, however small the groups are
+            places = draw_donors(math.prod(groups_last), num_terms, len(self.donors[0]), "ring", self.seeds)
+            noise = echo_noise(self.donors[0], log_clip + self.donors[1], indices=places)
+        code = heads[0] + np.exp(log_clip + heads[1]) * ops.convert_to_numpy(noise).reshape(heads[0].shape)
         if self.channel.multiplicative:
             code = np.exp(code)
         if self.channel.standardization is not None:

@@ -105,7 +105,8 @@ def analyse_echo(model, images, beta=None, seed=0) -> pd.DataFrame:
     that is larger for all images makes the code itself wider, by 1 / (1 - s_j^2): at the optimum of independent dimensions of
     constant scale the norm is 1 - s_j^2, where a VAE's is 1 - sigma_j^2. Where dimensions are correlated, as they are in
     practice, and scales differ among images, single norms stray far from that. In the columns, kl_nats is -log s_j,
-    inverse_variance E[s_j^-2], norm_plus_variance norm + s_j^2, and "alive" means a rate above the channel's floor.
+    inverse_variance E[s_j^-2], norm_plus_variance norm + s_j^2, and "alive" means a rate above the channel's floor. Codes are
+    drawn by the model's own layer, whatever the seed.
     """
     return _with_losses(examine_echo(model, images, beta, seed))
 

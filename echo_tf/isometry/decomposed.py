@@ -12,7 +12,7 @@ class DecomposedAutoencoder(RateDistortionAutoencoder):
     """`RateDistortionAutoencoder` trained on D(x, xbar) + D(xbar, xhat) + beta * rate, xbar the decoding of the code's mean.
 
     Reference: isometric VAE paper, section 4.2 and appendix D.2: transform loss plus coding loss. "distortion" and the other
-    metrics that `fit` and `evaluate` report are those of D(x, xhat), as in any other model; "loss" is the decomposed one.
+    metrics that `fit` and `evaluate` report are those of D(x, xhat), as in any other model; their "loss" is the decomposed one.
 
     Args: as of `RateDistortionAutoencoder`. A likelihood is refused: D(xbar, xbar) would have to be 0.
     """
@@ -25,14 +25,10 @@ class DecomposedAutoencoder(RateDistortionAutoencoder):
 
     def call(self, x, training=False):
         terms = super().call(x, training=training)
-        if training:
-            measure = self.measure_of_distortion
-            mean = self.decoder(self.channel.mean(self.encoder(x, training=training)), training=training)
-            terms["decomposed"] = measure(x, mean) + measure(measure.reconstruct(mean), terms["reconstruction"])
-        return terms
+        measure = self.measure_of_distortion
+        mean = self.decoder(self.channel.mean(self.encoder(x, training=training)), training=training)
+        return {**terms, "decomposed": measure(x, mean) + measure(measure.reconstruct(mean), terms["reconstruction"])}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        if "decomposed" not in y_pred:
-            return loss
         return loss + ops.mean(y_pred["decomposed"] - y_pred["distortion"]) / num_replicas()

@@ -57,7 +57,7 @@ class LinearApproximation(NamedTuple):
 def linear_approximation(variance: float, beta: float) -> LinearApproximation:
     """Equations 52-54. Raises ValueError unless 0 < beta <= variance / 2, beyond which there is no such point."""
     variance = arguments.number("variance", variance, "(0, inf)")
-    beta = arguments.number("beta", beta, f"(0, {variance / 2:g}]")
+    beta = arguments.number("beta", beta, f"(0, {variance / 2!r}]")
     root = math.sqrt(1 - 2 * beta / variance)
     gain = math.sqrt(variance) * (1 + root) / 2
     scale = 2 * math.sqrt(beta / 2) / (math.sqrt(variance) * (1 + root))
