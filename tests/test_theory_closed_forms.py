@@ -140,3 +140,17 @@ def test_bad_arguments_are_refused_in_one_line(call):
     with pytest.raises(ValueError, match="must be .*got") as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+def test_water_filling_at_the_total_variance_is_free_however_it_is_rounded():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        variances = rng.gamma(0.5, size=rng.integers(2, 150))
+        for total in (
+            variances.sum(),
+            sum(variances.tolist()),
+            variances.mean() * len(variances),
+            np.nextafter(variances.sum(), 0),
+        ):
+            found = reverse_water_filling(variances, total)
+            assert found.rate < 1e-6 and found.distortions.sum() == pytest.approx(total)

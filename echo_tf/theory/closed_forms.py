@@ -123,11 +123,13 @@ def reverse_water_filling(variances, distortion):
     if distortion.ndim:
         raise ValueError(f"distortion must be one number, the total over the components, got the shape {distortion.shape}.")
     ascending = np.sort(variances)
-    if distortion >= ascending.sum():
-        return WaterFilling(0.0, variances.copy(), float(ascending[-1]))
     drowned = np.concatenate([[0.0], np.cumsum(ascending)[:-1]])  # what components 0 .. k - 1 take if they are not coded
+    if distortion >= drowned[-1] + ascending[-1]:  # the same sum as below, or rounding could leave no level that fits
+        return WaterFilling(0.0, variances.copy(), float(ascending[-1]))
     levels = (distortion - drowned) / np.arange(len(ascending), 0, -1)
-    level = max(float(levels[np.argmax(levels <= ascending)]), 0.0)
+    fits = levels <= ascending
+    fits[-1] = True
+    level = min(max(float(levels[np.argmax(fits)]), 0.0), float(ascending[-1]))
     coded = variances[variances > level]
     rate = 0.5 * float(np.sum(np.log(coded / level))) if level > 0 else math.inf
     return WaterFilling(rate, np.minimum(variances, level), level)
