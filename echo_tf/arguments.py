@@ -94,5 +94,5 @@ def matrix(name, values, width=None) -> np.ndarray:
 
 
 def _short(values):
-    text = repr(values)
-    return text if len(text) <= 80 and "\n" not in text else f"{type(values).__name__} of {len(values)}"
+    text = " ".join(repr(values).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -16,12 +16,8 @@ def write(material):
         if result.finished and result.settings.kind == "isometry" and result.settings.model.kind != "toy":
             model, table = result.settings.model, pd.DataFrame(result.rows())
             said = f"{title_of(model.dataset)}, {style.label_of(model.method)}, β = {model.beta:g}, {result.settings.preset}"
-            stem = Path(
-                material.results,
-                "figures",
-                material.study,
-                f"{model.dataset}_{model.method}_{result.settings.run_name}_spectrum",
-            )
+            name = f"{model.dataset}_{model.method}_{result.settings.run_name}_spectrum"
+            stem = Path(material.results, "figures", material.study, name)
             paths.append(style.save(style.drawn(_draw, table, said), stem, {"": table}))
     return paths
 

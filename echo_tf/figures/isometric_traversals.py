@@ -18,9 +18,8 @@ def write(material):
         images, model, table = result.arrays("traversals")["images"], result.settings.model, pd.DataFrame(result.rows())
         if images.ndim != 5 or images.shape[-1] not in (1, 3):
             continue
-        stem = Path(
-            material.results, "figures", material.study, f"{model.dataset}_{model.method}_{result.settings.run_name}_traversals"
-        )
+        name = f"{model.dataset}_{model.method}_{result.settings.run_name}_traversals"
+        stem = Path(material.results, "figures", material.study, name)
         columns = ["latent", "inverse_variance", "kl_nats"]
         paths.append(style.save(style.drawn(_draw, images[:MOST] / 255, table), stem, {"": table[columns]}))
     return paths

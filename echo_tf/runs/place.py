@@ -149,9 +149,8 @@ class Place:
     def save(self, done: int, arrays: Mapping[str, np.ndarray], notes: Any = None) -> None:
         """Writes a checkpoint; see `checkpoints.save`."""
         path = self.folder / "config.json"
-        if not (
-            path.exists() and checkpoints.done(self.folder)
-        ):  # only now: settings that the work refused must not stand in the way of their correction
+        if not (path.exists() and checkpoints.done(self.folder)):
+            # only now: settings that the work refused must not stand in the way of their correction
             digests = {name: data.sha256 for name, data in self.seen.items()}
             write_atomically(self.folder / "data.json", json.dumps(digests, indent=1))
             write_atomically(path, json.dumps(self.settings.recorded(), indent=1))

@@ -81,14 +81,14 @@ def read(path: str | Path) -> Result:
     return result
 
 
-def has_rows(record: Mapping) -> bool:
-    """Whether the record of a finished run could be read again: a number that is not finite, and so null, may be one that its
-    kind needs."""
+def trouble_with(record: Mapping) -> str | None:
+    """Why the record of a finished run could not be read again, or None: a number that is not finite, and so null, may be one
+    that its kind needs."""
     try:
         kind_of.kind_of(record["kind"]).rows(json.loads(json.dumps(_plain(dict(record)))))
-    except (TypeError, ValueError):
-        return False
-    return True
+    except (TypeError, ValueError) as error:
+        return f"its numbers make no row, as where one is not finite ({error})"
+    return None
 
 
 def read_all(results: str | Path, study: str | None = None, say=None) -> list[Result]:

@@ -77,8 +77,9 @@ def _perform(settings, tools, path, stop, known):
     record = _envelope(settings, place, payload, time.perf_counter() - started)
     for name, arrays in place.attached.items():  # first: a record says that they are there
         records.write_arrays(path.with_name(f"{path.stem}.{name}.npz"), arrays)
-    if record["status"] == "finished" and not records.has_rows(record):
-        record |= {"status": "diverged", "reason": "a number that was measured is not finite"}
+    trouble = records.trouble_with(record) if record["status"] == "finished" else None
+    if trouble:
+        record |= {"status": "diverged", "reason": trouble}
     records.write(path, record)
     if record["status"] == "finished":
         checkpoints.remove(place.folder)  # only now: until the record is there, they are all that a further attempt has

@@ -168,11 +168,6 @@ class Measurement(Settings):
         return json.dumps([super().law(), self.model.law()])
 
     @property
-    def stride(self) -> int:
-        """How much of `amount` lies between two checkpoints of a training."""
-        return 1
-
-    @property
     def subject(self) -> Settings:
         return self.model.subject
 
