@@ -10,6 +10,7 @@ import numpy as np
 from echo_tf.distortions import CallableDistortion, Distortion, distortion_of
 from echo_tf.guards import on_tensorflow_cpu
 from echo_tf.heads import RANGES, WIDER, activation_of, outputs_of
+from echo_tf.precision import in_precision
 
 
 class Point(NamedTuple):
@@ -66,7 +67,9 @@ class Target:
         self.measure = _in_precision(distortion_of(distortion), precision)
         for output in outputs_of(decoder):
             self.measure.check_head(output)
-        self.decoder = in_double(decoder) if precision == "float64" and isinstance(decoder, keras.Model) else decoder
+        self.decoder = (
+            in_precision(decoder, precision) if precision == "float64" and isinstance(decoder, keras.Model) else decoder
+        )
         self.compiled = {}  # of `annealing.compiled`
         self._check_prior()
         if images is not None:
@@ -173,26 +176,6 @@ class Target:
                 f"the prior must give one density a vector, log_prob of shape (n,), got {tuple(values.shape)} for n = 3: "
                 "wrap it in tfd.Independent(prior, 1)."
             )
-
-
-def in_double(decoder: keras.Model) -> keras.Model:
-    """The same network with the same weights, computing in float64. Raises ValueError for one that cannot be made again."""
-    try:
-        made = type(decoder).from_config(_replaced(decoder.get_config()))
-        made.set_weights(decoder.get_weights())
-        return made
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise ValueError(f"the decoder cannot be made in float64 ({said}): give it in float64, or take float32.") from error
-
-
-def _replaced(config):
-    """A Keras configuration with float32 replaced by float64 wherever a dtype is said."""
-    if isinstance(config, dict):
-        return {key: _replaced(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_replaced(value) for value in config)
-    return "float64" if isinstance(config, str) and config == "float32" else config
 
 
 def _in_precision(measure: Distortion, precision):
