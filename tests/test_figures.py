@@ -112,10 +112,10 @@ def test_reconstructions_are_compared_at_rates_within_15_percent_or_left_out():
     targets, chosen = rate_distortion.at_similar_rates(found)
     np.testing.assert_allclose(targets, [23, 47.5])  # 12 and 10 differ by a fifth, 6 and 1 by more
     betas = {method: [found.settings.beta for found in runs] for method, runs in chosen.items()}
-    assert betas == {"echo": [1, 0.1], "vae": [1, 0.3]}
+    assert betas == {"Echo": [1, 0.1], "VAE": [1, 0.3]}
     found.append(result(at(23, 60, "vae-maf", 1)))
     targets, chosen = rate_distortion.at_similar_rates(found)
-    assert [record is None for record in chosen["vae-maf"]] == [False, True]
+    assert [record is None for record in chosen["VAE-MAF"]] == [False, True]
 
 
 def test_methods_of_one_rate_each_are_shown_once_and_others_not_at_all():
@@ -223,6 +223,20 @@ def test_samples_are_shown_of_the_beta_nearest_to_one_and_the_lowest_seed():
     assert (chosen.settings.beta, chosen.settings.seed) == (0.9, 0)
 
 
+def test_echo_and_standardized_echo_stand_beside_each_other_and_four_models_of_one_method_are_four():
+    plain, standardized = result(at(26, 60, "echo")), result(at(25, 61, "echo", standardize=True))
+    both = {"Echo": [plain], "Echo, standardized": [standardized]}
+    targets, chosen = rate_distortion.at_similar_rates([standardized, plain])
+    assert list(targets) == [25.5] and chosen == both
+    assert {label: [one] for label, one in samples.chosen([standardized, plain]).items()} == both
+    sizes = {"vae2": 2, "vae10": 10, "vae100": 100, "linear": 100}
+    models = [result(at(20, 60, variant=name, latent_dim=size)) for name, size in sizes.items()]
+    assert list(samples.chosen(models)) == [f"VAE, {name}" for name in sizes]
+    models += [result(at(20, 60, variant="vae2", latent_dim=3))]  # one variant of two codes, as a study's axis may make it
+    assert list(samples.chosen(models))[:2] == ["VAE, vae2, latent_dim 2", "VAE, vae10"]
+    assert len(samples.chosen(models)) == 5
+
+
 def test_nine_methods_can_be_told_apart_without_colour():
     assert len(style.STYLES) == 9
     for part in zip(*style.STYLES.values()):
@@ -281,11 +295,12 @@ def test_an_analysis_that_is_gone_is_said(results):
 
 
 def test_variants_of_one_configuration_make_no_curve_but_those_of_a_study_of_beta_do(tmp_path):
-    for seed, variant in enumerate(("baseline", "ring")):
-        put(tmp_path, at(26, 64 + seed, "echo", 1.0, 0, variant=variant), variant)
+    schemes = {"baseline": "permutation", "ring": "ring"}
+    for seed, (variant, scheme) in enumerate(schemes.items()):
+        put(tmp_path, at(26, 64 + seed, "echo", 1.0, 0, variant=variant, scheme=scheme), variant)
     assert [path.stem for path in draw(tmp_path)] == ["binary_mnist_short_samples"]
-    for seed, variant in enumerate(("baseline", "ring")):
-        put(tmp_path, at(40, 55 + seed, "echo", 0.3, 0, variant=variant, scheme=variant), variant)
+    for seed, (variant, scheme) in enumerate(schemes.items()):
+        put(tmp_path, at(40, 55 + seed, "echo", 0.3, 0, variant=variant, scheme=scheme), variant)
     paths = draw(tmp_path)
     assert paths[0].stem == "binary_mnist_short_rate_distortion"
     assert set(pd.read_csv(paths[0].with_suffix(".csv"))["series"]) == {"Echo, baseline", "Echo, ring"}

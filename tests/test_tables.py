@@ -6,9 +6,11 @@ import pytest
 
 from echo_tf import tables
 from echo_tf.errors import InputError
+from echo_tf.kinds import ais, likelihood
 from echo_tf.runs import records
+from echo_tf.runs.settings import from_recorded
 from echo_tf.runs.studies import Study
-from echo_tf.tables import summary
+from echo_tf.tables import annealed_curves, summary
 
 PUBLISHED = """dataset,method,rate_nats,distortion_nats,neg_elbo_nats,neg_elbo_std,parameters_millions
 binary_mnist,VAE,26.2,63.6,89.8,0.18,1.4
@@ -159,6 +161,59 @@ def test_likelihoods_that_were_measured_later_stand_in_the_summary(write):
     record = {"kind": "likelihood", "status": "finished", "config": config, "log_likelihood": found}
     records.write(results / "runs/echo/likelihood/a.json", record)
     assert "| 91.0 | – | 0.10 | 88.5 |" in write_tables(results)
+
+
+def test_of_several_likelihoods_of_a_model_the_one_of_most_samples_counts(write):
+    results = write(make_record(91.0, 0))
+    [training] = records.read_all(results)
+    for samples, value in ((200, 88.5), (5_000, 88.0), (50, 89.0)):
+        config = {"kind": "likelihood", "study": "echo/likelihood", "preset": "short", "samples": samples}
+        found = {"neg_log_likelihood_nats": {"mean": value, "standard_error": 0.2}, "samples_per_image": samples}
+        record = {"kind": "likelihood", "status": "finished", "config": {**config, "model": training.settings.recorded()}}
+        records.write(results / f"runs/echo/likelihood/{samples}.json", {**record, "log_likelihood": found})
+    assert summary.summarize(material(results)).neg_log_likelihood_nats.item() == 88.0
+
+
+def test_a_distortion_keeps_its_number_and_is_called_by_its_unit(write):
+    shown = {"nats": "63.0", "sse": "63.0 (squared error)", "dissimilarity": "0.0423 (dissimilarity)"}
+    words = {"nats": "bernoulli", "sse": "squared_error", "dissimilarity": "ssim"}
+    for seed, unit in enumerate(shown):
+        record = make_record(89.0, seed, distortion=words[unit])
+        metrics = record["test"]["metrics"]
+        if unit != "nats":
+            del metrics["neg_elbo_nats"]
+            metrics[f"distortion_{unit}"] = metrics.pop("distortion_nats")
+        metrics[f"distortion_{unit}"]["mean"] = 0.0423 if unit == "dissimilarity" else 63.0
+        results = write(record)
+    table = summary.summarize(material(results))
+    for unit, said in shown.items():
+        value = table[f"distortion_{unit}"].dropna().item()
+        assert value == (0.0423 if unit == "dissimilarity" else 63.0) and f"| 26.0 | {said} |" in write_tables(results)
+
+
+def test_a_variant_is_not_held_against_one_of_two_baselines(write):
+    for seed, (variant, size) in enumerate([("baseline", 2), ("baseline", 3), ("ring", 2)]):
+        results = write(make_record(91.0, seed, "echo", study="echo/ablation", variant=variant, latent_dim=size))
+    found = summary.summarize(material(results, "echo/ablation"))
+    assert len(found) == 3 and found["difference_to_baseline_nats"].isna().all()
+
+
+def test_what_looks_alike_is_told_apart_by_settings_of_its_own_and_of_its_model():
+    models = [from_recorded(make_record(90.0, seed, latent_dim=size)["config"]) for seed, size in ((0, 2), (1, 2), (0, 10))]
+    measured = [likelihood.Settings(study="a", model=model) for model in models]
+    measured += [likelihood.Settings(study="a", model=models[0], samples=5)]
+    words = records.told_apart(measured, lambda one: one.subject.method)
+    assert words == ["latent_dim 2, samples 200"] * 2 + ["latent_dim 10, samples 200", "latent_dim 2, samples 5"]
+    assert records.told_apart(measured[:3], lambda one: one.subject.latent_dim) == ["", "", ""]  # a seed is no word
+
+
+def test_curves_of_one_name_are_told_apart_and_parts_of_a_curve_are_not():
+    rounds = {"num_temperatures": 100, "num_betas": 9, "max_beta": 10.0, "mixture": "joint"}
+    rounds |= {"rule": "moving_average", "weights": "float64", "study": "a"}
+    model = from_recorded(make_record(90.0, 0, variant="vae2")["config"])
+    every = [ais.Settings(**rounds, model=model), ais.Settings(**rounds, model=model, num_chains=20)]
+    assert annealed_curves._names(every) == ["VAE2, num_chains 40", "VAE2, num_chains 20"]
+    assert annealed_curves._names(every[:1]) == ["VAE2"]
 
 
 @pytest.mark.parametrize(

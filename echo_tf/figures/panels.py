@@ -1,6 +1,12 @@
-"""The trainings of a study by dataset and preset: what a panel of several figures is of."""
+"""The trainings of a study by dataset and preset: what a panel of several figures is of, and what to call each."""
 
-from echo_tf.runs.records import Result, by_law
+from collections.abc import Sequence
+from operator import attrgetter
+
+from echo_tf.figures import style
+from echo_tf.methods import METHODS
+from echo_tf.runs.records import Result, by_law, told_apart
+from echo_tf.runs.settings import Settings
 from echo_tf.tables import Material
 
 
@@ -11,3 +17,22 @@ def panels(material: Material) -> list[tuple[str, str, list[list[Result]]]]:
         settings = group[0].settings
         found.setdefault((settings.dataset, settings.preset), []).append(group)
     return [(*key, groups) for key, groups in sorted(found.items())]
+
+
+def labels(every: Sequence[Settings]) -> list[str]:
+    """What to call each of the configurations of a panel: its method, and all that tells it from others of the method but beta
+    and seed. Two of one label differ in these alone."""
+    # a variant stands for all of its settings
+    words = told_apart(every, attrgetter("method", "variant"), ("beta", "standardize"))
+    found = []
+    for one, apart in zip(every, words):
+        standardized = "standardized" if one.standardize and one.variant != "standardized" else None
+        found.append(", ".join(filter(None, [style.label_of(one.method), one.variant, apart, standardized])))
+    return found
+
+
+def labelled(found: Sequence[Result]) -> list[tuple[str, Result]]:
+    """(label, run) of each of the runs of a panel, in the order of the methods."""
+    order = {name: i for i, name in enumerate(METHODS)}
+    pairs = zip(labels([result.settings for result in found]), found)
+    return sorted(pairs, key=lambda pair: order[pair[1].settings.method])

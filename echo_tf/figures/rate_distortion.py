@@ -10,7 +10,7 @@ from matplotlib.transforms import Bbox
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
-from echo_tf.figures.panels import panels
+from echo_tf.figures.panels import labelled, labels, panels
 from echo_tf.kinds.autoencoder import METRICS
 from echo_tf.methods import METHODS
 from echo_tf.runs import records
@@ -49,9 +49,8 @@ def points_of(groups):
     Returns:
         A DataFrame, by method and rate; results/COLUMNS.md defines its columns.
     """
-    labels = _series([group[0].settings for group in groups])
     rows = []
-    for group, label in zip(groups, labels):
+    for group, label in zip(groups, labels([group[0].settings for group in groups])):
         settings, kept = group[0].settings, summary.averaged(group)[list(METRICS)]
         spread = kept.std(ddof=1) if len(kept) > 1 else kept.iloc[0] * np.nan
         rows.append(
@@ -92,24 +91,25 @@ def lower_hull(points):
 
 
 def at_similar_rates(found, num_targets=NUM_TARGETS):
-    """Groups of runs of different methods, whose rates lie within 15 % of each other.
+    """Groups of runs of different series, whose rates lie within 15 % of each other.
+
+    A series is of a method, and of all that tells its configurations apart but beta and seed (`panels.labels`).
 
     Args:
         found: results of one dataset and preset.
         num_targets: the largest number of groups: those nearest to so many rates from the lowest to the highest of the range
-            common to the methods, or of all runs where there is no such range. Of each, the group of most methods is taken.
+            common to the series, or of all runs where there is no such range. Of each, the group of most series is taken.
 
     Returns:
-        (mean rates of the groups in nats, {method: [its result in each group, or None]}), methods in the order of Table 1;
-        one that is in no group is left out. No groups where no two methods have similar rates (or there is one method).
+        (mean rates of the groups in nats, {series: [its result in each group, or None]}), methods in the order of Table 1;
+        a series that is in no group is left out. No groups where no two have similar rates (or there is one).
     """
-    order = {name: i for i, name in enumerate(METHODS)}
-    methods = {}
-    for result in sorted(found, key=lambda result: order[result.settings.method]):
-        methods.setdefault(result.settings.method, []).append(result)
-    groups = [_within(methods, _rate(result)) for result in found]
-    groups = [group for group in groups if len(group) >= min(2, len(methods))]
-    rates = [[_rate(result) for result in runs] for runs in methods.values()]
+    series = {}
+    for label, result in labelled(found):
+        series.setdefault(label, []).append(result)
+    groups = [_within(series, _rate(result)) for result in found]
+    groups = [group for group in groups if len(group) >= min(2, len(series))]
+    rates = [[_rate(result) for result in runs] for runs in series.values()]
     low, high = max(map(min, rates)), min(map(max, rates))
     if high <= low:
         low, high = min(map(min, rates)), max(map(max, rates))
@@ -120,14 +120,14 @@ def at_similar_rates(found, num_targets=NUM_TARGETS):
         best = min(zip(steps, groups), key=lambda pair: (pair[0], -len(pair[1])))[1]
         chosen.setdefault(round(_mean_rate(best), 6), best)
     targets = sorted(chosen)
-    in_groups = [name for name in methods if any(name in group for group in chosen.values())]
+    in_groups = [name for name in series if any(name in group for group in chosen.values())]
     return np.array(targets), {name: [chosen[target].get(name) for target in targets] for name in in_groups}
 
 
-def _within(methods, lowest):
-    """{method: its run with the lowest rate from `lowest` on}, where that is within 15 %."""
+def _within(series, lowest):
+    """{series: its run with the lowest rate from `lowest` on}, where that is within 15 %."""
     group = {}
-    for name, runs in methods.items():
+    for name, runs in series.items():
         near = [result for result in runs if lowest <= _rate(result) <= SIMILAR * lowest]
         if near:
             group[name] = min(near, key=_rate)
@@ -146,11 +146,13 @@ def write_panel(material, dataset, preset, groups):
     shown = pd.DataFrame(
         {
             "target_rate_nats": target,
-            **{key: getattr(result.settings, key) for key in ("method", "beta", "seed")},
+            "method": result.settings.method,
+            "series": label,
+            **{key: getattr(result.settings, key) for key in ("beta", "seed")},
             **{name: result.rows()[0][name] for name in METRICS},
         }
-        for method_runs in chosen.values()
-        for target, result in zip(targets, method_runs)
+        for label, runs in chosen.items()
+        for target, result in zip(targets, runs)
         if result is not None
     )
     figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}{_trained(groups)}")
@@ -173,19 +175,6 @@ def _turns_right(a, b, c):
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) <= 0
 
 
-def _series(every):
-    """What to call each configuration's curve: its method, and what tells it from other curves of the method."""
-    labels = []
-    for settings in every:
-        of_method = [other for other in every if other.method == settings.method]
-        named = settings.variant  # stands for all of its settings
-        apart = [named] if named else records.set_apart(settings, of_method, ("beta", "standardize"))
-        if settings.standardize and named != "standardized":
-            apart.append("standardized")
-        labels.append(", ".join([style.label_of(settings.method), *apart]))
-    return labels
-
-
 def _draw(points, targets, chosen, title):
     rows = len(chosen) + 1
     width, height = 7.2, 4.9
@@ -202,7 +191,7 @@ def _draw(points, targets, chosen, title):
     above.suptitle(title, fontsize=10)
     _draw_curves(above.subplots(), points)
     for i, (panel, target) in enumerate(zip(below.subplots(1, len(targets), squeeze=False)[0], targets)):
-        runs = {method: found[i] for method, found in chosen.items()}
+        runs = {label: found[i] for label, found in chosen.items()}
         _draw_reconstructions(panel, runs, target, images, names=i == 0)
     return figure
 
@@ -319,14 +308,14 @@ def _put(text, place):
 
 
 def _draw_reconstructions(axes, runs, target, columns, names):
-    """Test images, and under them the averaged reconstructions of one run of each method, with its rate and beta; nothing
-    for a method that has no run of about this rate (None)."""
+    """Test images, and under them the averaged reconstructions of one run of each series, with its rate and beta; nothing
+    for a series that has no run of about this rate (None)."""
     first = next(result for result in runs.values() if result is not None)
     images = [records.unpack_images(first.record["examples"]["images"])]
     for result in runs.values():
         nothing = np.full_like(images[0], np.nan)
         images.append(nothing if result is None else records.unpack_images(result.record["examples"]["reconstructions"]))
-    labels = ["test images", *map(style.label_of, runs)] if names else [""] * len(images)
+    labels = ["test images", *runs] if names else [""] * len(images)
     style.show_images(axes, images, labels, min(columns, len(images[0])))
     axes.tick_params(labelsize=7.5)
     axes.set_title(f"near {target:.1f} nats", fontsize=8.5)

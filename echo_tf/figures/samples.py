@@ -7,8 +7,7 @@ import pandas as pd
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
-from echo_tf.figures.panels import panels
-from echo_tf.methods import METHODS
+from echo_tf.figures.panels import labelled, panels
 from echo_tf.runs.records import unpack_images
 
 COLUMNS = 20
@@ -26,17 +25,17 @@ def write(material):
 
 
 def chosen(found):
-    """Of each method the run with samples whose beta is nearest to 1, and the lowest seed of these: {method: result}."""
+    """Of each configuration the run with samples whose beta is nearest to 1, and the lowest seed of these: {its label: result},
+    of runs of one panel."""
 
     def distance(result):
         beta = result.settings.beta
         return abs(np.log(beta / NEAR_BETA)) if beta > 0 else np.inf, result.settings.seed
 
-    order = {name: i for i, name in enumerate(METHODS)}
-    by_method = {}
-    for result in sorted((r for r in found if "samples" in r.record.get("examples", {})), key=distance):
-        by_method.setdefault(result.settings.method, result)
-    return dict(sorted(by_method.items(), key=lambda item: order[item[0]]))
+    runs = {}
+    for label, result in labelled([result for result in found if "samples" in result.record.get("examples", {})]):
+        runs[label] = min(runs.get(label, result), result, key=distance)
+    return runs
 
 
 def write_panel(material, dataset, preset, runs):
@@ -48,14 +47,16 @@ def write_panel(material, dataset, preset, runs):
     Returns:
         The PNG's path.
     """
-    names = [name for name in runs[next(iter(runs))].record["test"]["metrics"]]
+    names = dict.fromkeys(name for result in runs.values() for name in result.record["test"]["metrics"])
     table = pd.DataFrame(
         {
-            **{key: getattr(result.settings, key) for key in ("dataset", "preset", "method", "beta", "seed")},
+            **{key: getattr(result.settings, key) for key in ("dataset", "preset", "method")},
+            "series": label,
+            **{key: getattr(result.settings, key) for key in ("beta", "seed")},
             "samples": len(unpack_images(result.record["examples"]["samples"])),
             **{name: result.rows()[0].get(name) for name in names},
         }
-        for result in runs.values()
+        for label, result in runs.items()
     )
     title = f"Samples from each method's marginal (means of p(x|z)), {title_of(dataset)}, preset {preset}"
     stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_samples")
@@ -65,8 +66,7 @@ def write_panel(material, dataset, preset, runs):
 def _draw(runs, title):
     images = [unpack_images(result.record["examples"]["samples"]) for result in runs.values()]
     labels = [
-        f"{style.label_of(method)}, β={result.settings.beta:g}\n{result.rows()[0]['rate_nats']:.1f} nats"
-        for method, result in runs.items()
+        f"{label}, β={result.settings.beta:g}\n{result.rows()[0]['rate_nats']:.1f} nats" for label, result in runs.items()
     ]
     columns = min(COLUMNS, len(images[0]))
     figure = style.new_figure(7.2, 0.32 + len(runs) * max(6.1 / columns * 1.07, 0.33))

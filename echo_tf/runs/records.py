@@ -6,9 +6,9 @@ import json
 import math
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -141,10 +141,30 @@ def _one_a_seed(group):
 
 
 def set_apart(settings: Settings, others: Iterable[Settings], known: Iterable[str] = ()) -> list[str]:
-    """The settings in which one differs from others, as words "key value"; not those in `known`."""
-    mine, theirs = settings.recorded(), [other.recorded() for other in others]
+    """The settings, of a run and of what it measures, in which one differs from others, as words "key value"; not those in
+    `known`."""
+    mine, theirs = _flat(settings), [_flat(other) for other in others]
     left_out = {"seed", "name", "deterministic", "variant", *known}  # a variant has a place of its own
     return [f"{k} {v}" for k, v in mine.items() if k not in left_out and any(other.get(k) != v for other in theirs)]
+
+
+def _flat(settings):
+    """Recorded settings with those of the model beside them."""
+    own = settings.recorded()
+    return {**_flat(settings.model), **{k: v for k, v in own.items() if k != "model"}} if "model" in own else own
+
+
+def told_apart(every: Sequence[Settings], shown: Callable[[Settings], Any], known: Iterable[str] = ()) -> list[str]:
+    """For each of several settings, in words, what tells it from those that look the same, "" where nothing need: it stands
+    beside a row or a curve, so that no two look the same.
+
+    Args:
+        every: the settings.
+        shown: settings -> what is seen of them anyhow.
+        known: settings that need no word here, as they are said in another place.
+    """
+    seen = [shown(one) for one in every]
+    return [", ".join(set_apart(one, [o for o, s in zip(every, seen) if s == mine], known)) for one, mine in zip(every, seen)]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

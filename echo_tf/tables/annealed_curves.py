@@ -10,9 +10,10 @@ import pandas as pd
 from echo_tf.ais.averages import Exact, standard_error
 from echo_tf.kinds import ais
 from echo_tf.methods import METHODS
-from echo_tf.runs.records import Result
+from echo_tf.runs.records import Result, told_apart
 
 TITLES = {"vae": "VAE", "linear": "linear VAE", "gan": "GAN", "aae": "AAE", "dcgan": "DCGAN"}
+OF_PARTS = ("first_image", "num_images")  # settings of a part of a curve
 TITLES |= {"gp": "GP-DCGAN", "sn": "SN-DCGAN", "bre": "BRE-DCGAN", "shallow_gan": "shallow GAN"}
 
 
@@ -149,7 +150,10 @@ def _names(every):
     found = [_name(settings) for settings in every]
     seeds = {settings.formal_seed for settings in every}
     many = len(seeds) > 1
-    return [f"{name}, seed {settings.formal_seed}" if many else name for name, settings in zip(found, every)]
+    found = [f"{name}, seed {settings.formal_seed}" if many else name for name, settings in zip(found, every)]
+    names = {(one.work(), one.preset): name for one, name in zip(every, found)}
+    words = told_apart(every, lambda one: (names[one.work(), one.preset], one.preset), ("label", *OF_PARTS))
+    return [", ".join(filter(None, [name, apart])) for name, apart in zip(found, words)]
 
 
 def _name(settings):

@@ -5,7 +5,7 @@ import pandas as pd
 from echo_tf.files import write_atomically
 from echo_tf.kinds.disentangle import SCORES
 from echo_tf.methods import METHODS
-from echo_tf.runs.records import by_law
+from echo_tf.runs.records import by_law, told_apart
 from echo_tf.tables import Material
 from echo_tf.tables.published import beside, in_words, markdown
 from echo_tf.tables.summary import in_order
@@ -37,7 +37,10 @@ def write(material: Material) -> str | None:
     found = [result for result in material.own if result.finished and result.settings.kind == "disentangle"]
     if not found:
         return None
-    table = beside(pd.DataFrame([row for group in by_law(found) for row in _rows(group)]), material)
+    groups = by_law(found)
+    words = told_apart([group[0].settings for group in groups], lambda one: [getattr(one.subject, key) for key in SHOWN])
+    rows = [{**row, "set_apart_by": said} for group, said in zip(groups, words) for row in _rows(group)]
+    table = beside(pd.DataFrame(rows), material)
     order = ["dataset", "preset", "beta", "gamma", "ground_truth", "method", "variant"]
     table = table.sort_values(order, key=_in_order, ignore_index=True, kind="stable", na_position="first")
     text = _to_markdown(table, material.study)
@@ -76,7 +79,7 @@ def _to_markdown(table, study):
     heads += [HEADS[column] for column in others]
     lines = []
     for row in table.to_dict("records"):
-        method = row["title"] if pd.isna(row["variant"]) else f"{row['title']}, {row['variant']}"
+        method = ", ".join(word for word in (row["title"], row["variant"], row["set_apart_by"]) if word and not pd.isna(word))
         cells = [row["ground_truth"], method, row["preset"], f"{row['beta']:g}", f"{row['gamma']:g}"]
         cells += [row["representation"], row["runs"]]
         for column in PUBLISHED:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from echo_tf.files import write_atomically
+from echo_tf.runs.records import told_apart
 from echo_tf.tables import Material
 from echo_tf.tables.published import in_words, markdown
 
@@ -16,20 +17,26 @@ def write(material: Material) -> str | None:
     if not found:
         return None
     text, every = [f"# {material.study}", ""], []
-    for result in found:
+    words = told_apart([result.settings for result in found], _shown)
+    for result, set_apart_by in zip(found, words):
         table = pd.DataFrame(result.rows())
         model, [training] = result.settings.model, result.record["trainings"]
         names = {"run": result.settings.run_name, "dataset": model.dataset, "method": model.method}
         names["beta"] = model.beta
         every.append(table.assign(**names)[[*names, *table.columns]])
         said = ", ".join(f"{name.replace('_', ' ')} {in_words(training['losses'][name], '.4g')}" for name in LOSSES)
-        of = f"{model.dataset}, {model.method}, β {model.beta:g}, {result.settings.preset}"
+        of = ", ".join(filter(None, [*_shown(result.settings), set_apart_by]))
         text += [f"## {of}: {int(table['alive'].sum())} of {len(table)} dimensions alive", "", f"{said}.", ""]
         text += [*_lines(table.head(SHOWN)), ""]
     text = "\n".join(text)
     write_atomically(f"{material.stem}_dimensions.csv", pd.concat(every).to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_dimensions.md", text)
     return text
+
+
+def _shown(settings):
+    model = settings.model
+    return [model.dataset, model.method, f"β {model.beta:g}", settings.preset]
 
 
 def _lines(table):

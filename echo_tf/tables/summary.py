@@ -1,5 +1,7 @@
 """The summary of a study: rate, distortion and -ELBO of each configuration over its seeds, beside the published numbers."""
 
+from operator import attrgetter
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,6 @@ SHOWN = ("dataset", "method", "preset", "network", "fidelity", "dtype_policy", "
 ROW = ("dataset", "method", "preset", "beta", "variant")  # what a row is of, in the main
 TRIMMED_FROM = 10  # the paper's way: ten runs, the best and the worst left out (section 5.1)
 LOSS = "distortion_plus_beta_rate_nats"
-AVERAGED = ("rate_nats", "distortion_nats", "distortion_sse", "neg_elbo_nats")
 NOTE = (
     "Rate, distortion and −ELBO in nats per test image. ± seeds: standard deviation over runs, of ten runs without the "
     "best and the worst, as in the paper; – for a single run. ± images: standard error over the test images of one run. "
@@ -39,12 +40,7 @@ def write(material: Material) -> str | None:
 def summarize(material: Material) -> pd.DataFrame:
     """One row for each configuration of a study, over its seeds; results/COLUMNS.md defines its columns."""
     groups = records.by_law(result for result in material.own if result.settings.kind == "autoencoder")
-    likelihoods = {
-        result.settings.model.work(): result.rows()[0]["neg_log_likelihood_nats"]
-        for result in material.every
-        if result.finished and result.settings.kind == "likelihood"
-    }
-    table = pd.DataFrame([_row(group, likelihoods) for group in groups])
+    table = pd.DataFrame([_row(group, _likelihoods(material.every)) for group in groups])
     if "distortion_nats" in table:
         losses = table["distortion_nats"] + table["beta"] * table["rate_nats"]
         table.insert(table.columns.get_loc("neg_elbo_nats") + 1, LOSS, losses)
@@ -56,6 +52,16 @@ def summarize(material: Material) -> pd.DataFrame:
     return table.sort_values(order, key=in_order, ignore_index=True, kind="stable", na_position="first")
 
 
+def _likelihoods(every):
+    """{the work of a training: its measured -log p(x)}, of several measurements the one of most samples, the tightest."""
+    found = {}
+    for result in every:
+        if result.finished and result.settings.kind == "likelihood":
+            row, work = result.rows()[0], result.settings.model.work()
+            found[work] = max(found.get(work, row), row, key=lambda row: row["samples_per_image"])
+    return {work: row["neg_log_likelihood_nats"] for work, row in found.items()}
+
+
 def in_order(column: pd.Series) -> pd.Series:
     """Datasets and methods in the order of their tables, everything else in its own."""
     order = {name: i for i, name in enumerate([*CATALOG, *METHODS])}
@@ -64,9 +70,18 @@ def in_order(column: pd.Series) -> pd.Series:
 
 def averaged(group) -> pd.DataFrame:
     """The metrics of the runs that a group's mean is of, a row each: of ten or more, without the best and the worst."""
-    runs = pd.DataFrame([{k: v for k, v in result.rows()[0].items() if k in AVERAGED} for result in group])
+    runs = pd.DataFrame([{k: v for k, v in result.rows()[0].items() if _is_averaged(k)} for result in group])
     by = "neg_elbo_nats" if "neg_elbo_nats" in runs else runs.columns[-1]
     return runs.sort_values(by).iloc[1:-1] if len(runs) >= TRIMMED_FROM else runs
+
+
+def _is_averaged(name):
+    return name in ("rate_nats", "neg_elbo_nats") or _is_distortion(name)
+
+
+def _is_distortion(name):
+    """Whether a column is a run's distortion, in whatever unit that is."""
+    return name.startswith("distortion_") and "standard_error" not in name and name != LOSS
 
 
 def _row(group, likelihoods):
@@ -98,13 +113,8 @@ def _likelihood(group, measured):
 
 def _set_apart(every):
     """What tells rows of one dataset, method, preset, beta and variant from each other, in words, "" where nothing need."""
-    words = []
-    for settings in every:
-        alike = [other for other in every if all(getattr(other, key) == getattr(settings, key) for key in ROW)]
-        same_word = [other for other in alike if other.fidelity == settings.fidelity]  # else it tells of all its switches
-        known = ("epochs", "dtype_policy", "fidelity", "standardize")
-        words.append(", ".join(records.set_apart(settings, same_word, known)))
-    return words
+    # the fidelity too, which else would tell of all its switches
+    return records.told_apart(every, attrgetter(*ROW, "fidelity"), ("epochs", "dtype_policy", "standardize"))
 
 
 def _against_baseline(table):
@@ -112,7 +122,8 @@ def _against_baseline(table):
     if LOSS not in table or not (table["variant"] == "baseline").any():
         return table
     alike = ["dataset", "method", "preset", "beta"]
-    baseline = table[table["variant"] == "baseline"].drop_duplicates(alike)[[*alike, LOSS]]
+    baseline = table[table["variant"] == "baseline"][[*alike, LOSS]]
+    baseline = baseline[~baseline.duplicated(alike, keep=False)]  # of two, nobody could tell which a variant is held against
     table = table.merge(baseline, how="left", on=alike, suffixes=("", "_of_baseline"))
     difference = table[LOSS] - table.pop(f"{LOSS}_of_baseline")
     return table.assign(difference_to_baseline_nats=difference.where(table["variant"] != "baseline"))
@@ -159,9 +170,10 @@ def to_markdown(table: pd.DataFrame, title: str, note: str = NOTE) -> str:
 
 
 def _distortion(row):
-    if pd.isna(row.get("distortion_nats")):
-        return f"{in_words(row.get('distortion_sse'), '.1f')} (squared error)"
-    return f"{row['distortion_nats']:.1f}"
+    """The distortion with its unit, where that is not nats."""
+    [(name, value)] = [(name, value) for name, value in row.items() if _is_distortion(name) and not pd.isna(value)]
+    unit = name.removeprefix("distortion_")
+    return {"nats": f"{value:.1f}", "sse": f"{value:.1f} (squared error)"}.get(unit, f"{value:.4g} ({unit.replace('_', ' ')})")
 
 
 def _unusual(row):

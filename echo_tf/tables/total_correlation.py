@@ -9,7 +9,7 @@ from echo_tf.data.catalog import CATALOG, title_of
 from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
-from echo_tf.runs.records import Result, by_law
+from echo_tf.runs.records import Result, by_law, told_apart
 from echo_tf.runs.settings import Settings
 from echo_tf.tables import Material
 from echo_tf.tables.published import beside, in_words, markdown
@@ -67,13 +67,15 @@ def name_of(settings: Settings) -> str:
 def correlations(groups: Sequence[Sequence[Result]]) -> pd.DataFrame:
     """Table 3: a row for each configuration, the mean over its runs; results/COLUMNS.md defines the columns."""
     rows = []
-    for group in groups:
+    words = told_apart([group[0].settings for group in groups], _shown)
+    for group, set_apart_by in zip(groups, words):
         settings, found = group[0].settings.subject, pd.DataFrame([r.record["analysis"]["total_correlation"] for r in group])
         # errors of independent draws; those over seeds stand beside them
         errors = np.sqrt(np.square(found.filter(like="standard_error")).sum()) / len(found)
         rows.append(
             {
-                **{key: getattr(settings, key) for key in SETTINGS},
+                **dict(zip(SETTINGS, _shown(settings))),
+                "set_apart_by": ", ".join(filter(None, [settings.variant, set_apart_by])),
                 "runs": len(found),
                 "draws": int(found["draws"].sum()),
                 "total_correlation_printed_nats": 2 * found["noise_nats"].mean(),
@@ -87,6 +89,10 @@ def correlations(groups: Sequence[Sequence[Result]]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _shown(settings):
+    return tuple(getattr(settings.subject, key) for key in SETTINGS)
 
 
 def gaussianity(group: Sequence[Result]) -> pd.DataFrame:
@@ -136,7 +142,7 @@ def _correlation_text(study, table):
         [
             title_of(row["dataset"]),
             f"{row['beta']:g}",
-            row["preset"],
+            ", ".join(filter(None, [row["preset"], row["set_apart_by"]])),
             f"{row['runs']}",
             f"{row['total_correlation_printed_nats']:.2f}",
             f"{row['total_correlation_printed_standard_error_nats']:.3f}",
