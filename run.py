@@ -333,12 +333,12 @@ def studies_without_runs(options):
 
 
 def command_theory(options):
-    """The tutorial's tables and figure, in the unit asked for."""
+    """The tutorial's tables and figure, in the unit asked for; those of the repository are made by `tables` and `figures`."""
     from echo_tf.figures import tutorial as figure
     from echo_tf.tables import Material
     from echo_tf.tables import tutorial as table
 
-    material = Material(results_asked_for(options)[0], "theory/tutorial", (), ())
+    material = Material(Path(options.results or OWN_RESULTS), "theory/tutorial", (), ())
     print(table.write(material, options.unit))
     for path in figure.write(material, options.unit):
         print("figure:", path)

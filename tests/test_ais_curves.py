@@ -1,6 +1,8 @@
 """Curves of one's own decoders by one call, their gaps, what is refused, and runs in parts."""
 
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -48,6 +50,13 @@ def test_a_curve_has_the_promised_columns_and_is_the_closed_form_s(curve):
     assert (curve["ess"] <= 16 + 1e-6).all() and curve["acceptance"].between(0, 1).all()
     of_images = curve.attrs["annealed"].log_z
     assert np.allclose(curve["neg_log_z_standard_error_nats"], of_images.std(1, ddof=1) / 2)
+
+
+def test_a_curve_is_stored_with_what_it_carries_named(curve):
+    assert json.loads(json.dumps(curve.attrs))["annealed"] == "Annealed, not stored"  # to_parquet writes attrs so
+    assert curve.head(3).attrs["annealed"].value is curve.attrs["annealed"].value
+    assert curve.attrs["step_sizes"].values.shape[0] == len(curve.attrs["step_sizes"].value.betas)
+    assert pickle.loads(pickle.dumps(curve)).attrs["annealed"].log_z.shape == curve.attrs["annealed"].log_z.shape
 
 
 def test_a_curve_is_drawn_by_one_call(curve):

@@ -78,7 +78,7 @@ def test_what_is_not_of_real_numbers_is_no_array(values):
         (lambda x: theory.fit_particles(x, 1.0, x[:2], steps=2.5), "steps must be an integer of 1 or more, got 2.5"),
         (lambda x: theory.fit_gaussian_mixture(x, 2, 1.0, num_directions=-1), "num_directions must be an integer"),
         (lambda x: theory.fit_gaussian_mixture(x, 2, 1.0, start=0), "start must be a GaussianMixture of num_components = 2"),
-        (lambda x: theory.factorized_optimum(1.2, 0.1, num_points="x"), "num_points must be an integer of 2 or more, got 'x'"),
+        (lambda x: theory.gaussian_demo(num_points="x"), "num_points must be an integer of 2 or more, got 'x'"),
         (lambda x: theory.lower_bound(x, [1.0], ascent_steps=0), "ascent_steps must be an integer"),
         (lambda x: disentangle.dependent_subset((3, 4), num_blocks=2.5), "num_blocks must be an integer of 1 or more, got 2.5"),
         (lambda x: echo_tf.VampPrior(2.5), "num_pseudo_inputs must be an integer of 1 or more, got 2.5"),

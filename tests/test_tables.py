@@ -11,6 +11,7 @@ from echo_tf.runs import records
 from echo_tf.runs.settings import from_recorded
 from echo_tf.runs.studies import Study
 from echo_tf.tables import annealed_curves, summary
+from echo_tf.tables.published import markdown
 
 PUBLISHED = """dataset,method,rate_nats,distortion_nats,neg_elbo_nats,neg_elbo_std,parameters_millions
 binary_mnist,VAE,26.2,63.6,89.8,0.18,1.4
@@ -233,3 +234,8 @@ def test_a_record_that_is_not_as_its_kind_writes_it_is_said_in_one_line(write):
     results = write({**make_record(90.0, 0), "data": {"variant": ["a", "b"]}})
     with pytest.raises(InputError, match="the tables 'summary' of echo/table1 cannot be made"):
         write_tables(results)
+
+
+def test_a_bar_within_a_cell_does_not_end_it():
+    head, _, row = markdown(["mean |cos|", "b"], [["a|b", 1]])
+    assert head == r"| mean \|cos\| | b |" and row == r"| a\|b | 1 |"

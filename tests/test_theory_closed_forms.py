@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize, stats
 
@@ -81,6 +82,29 @@ def test_water_filling_at_its_ends():
     assert reverse_water_filling([4.0], 1.0).rate == pytest.approx(gaussian_rate(1.0, 4.0))
 
 
+def test_rates_are_finite_wherever_the_logarithm_is():
+    # the ratio overflows long before its logarithm: 320 ln 10 for a distortion of 1e-320
+    assert gaussian_rate(1e-320) == pytest.approx(0.5 * np.log(1e-320) * -1)
+    assert laplace_rate(1e-300, scale=1e300) == pytest.approx(600 * np.log(10))
+    assert reverse_water_filling([1e-300, 1e300], 1e-300).rate == pytest.approx(0.5 * (600 * np.log(10) + np.log(4)))
+    for rate in (gaussian_rate, laplace_rate, bernoulli_rate):
+        assert rate(np.inf) == 0.0
+    assert reverse_water_filling([1.0, 2.0], np.inf)[0] == 0.0
+    assert bernoulli_rate(0.0, p=1.0) == 0.0 and bernoulli_rate(1.0, p=0.3) == 0.0
+    optimum = linear_beta_vae(1e300, 1e10, 1e308)  # beta times the noise overflows: collapsed all the more
+    assert optimum[:4] == (0.0, 0.0, 1.0, 0.0) and optimum.squared_error == 1e300
+    assert linear_beta_vae(1e300, 1e10, 1e-300).rate_nats == pytest.approx(295 * np.log(10))
+
+
+def test_bits_are_nats_by_column_and_the_slope_stays():
+    table = pd.DataFrame({"beta": [1.0], "rate_nats": [np.log(4)], "distortion": [3.0], "distortion_nats": [np.log(2)]})
+    bits = in_bits(table)
+    assert list(bits) == ["beta", "rate_bits", "distortion", "distortion_bits"]
+    np.testing.assert_allclose(bits.iloc[0], [1.0, 2.0, 3.0, 1.0])
+    assert list(table)[1] == "rate_nats" and table.rate_nats[0] == np.log(4)
+    assert in_bits(np.log([2.0, 8.0])).tolist() == pytest.approx([1.0, 3.0])
+
+
 def loss_of_linear_vae(parameters, variance, noise_variance, beta):
     """The loss by its definition: expectations of Gaussians, no optimum put in."""
     w, a, t = parameters[0], parameters[1], np.exp(parameters[2])
@@ -130,6 +154,7 @@ def test_the_posterior_collapses_exactly_from_the_ratio_of_the_variances_on():
         lambda: reverse_water_filling([], 0.5),
         lambda: reverse_water_filling([1.0], [0.5]),
         lambda: reverse_water_filling([1.0], -0.5),
+        lambda: in_bits(pd.DataFrame({"beta": [1.0]})),
         lambda: linear_beta_vae(1.0, 0.0, 1.0),
         lambda: linear_beta_vae(1.0, 1.0, np.inf),
         lambda: linear_beta_vae("one", 1.0, 1.0),

@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from echo_tf.kinds import data_bounds as kind
 from echo_tf.theory import (
     bernoulli_rate,
     codebook_bound,
@@ -151,6 +153,76 @@ def test_the_lower_envelope_is_the_highest_of_its_tangents(clusters):
     assert np.all(envelope.lower_rate_nats[:2] <= upper.rate_nats) and envelope.lower_rate_nats[2] == 0.0
 
 
+def test_each_marginal_is_valued_at_every_beta_so_that_distortion_falls(clusters):
+    # particles found at a high beta alone are worse there than those of a low one: distortion rose again, and F with it
+    train, test = clusters
+    betas = np.geomspace(0.1, 300, 9)
+    for found in (
+        particle_bound(train, betas, 20, steps=20, test_examples=test),
+        fitted_mixture_bound(train, betas, 5, steps=10),
+    ):
+        assert (np.diff(found.distortion_sse) <= 1e-9).all() and (np.diff(found.rate_nats) >= -1e-9).all()
+        lines = found.rate_nats.to_numpy() + np.outer(betas, found.distortion_sse)  # of each row's channel, at every beta
+        assert (found[F].to_numpy() <= lines.min(axis=1) + 1e-9).all()
+
+
+def test_what_is_tested_does_not_choose_the_marginal():
+    # one particle: at a high beta it stays where it started, at a low one it goes to the mean of the examples, 0
+    train = np.array([[-1.0], [1.0], [-1.0], [1.0]])
+    found = particle_bound(train, [0.1, 10.0], 1, test_examples=[[5.0]])
+    assert found.distortion_sse.tolist() == pytest.approx([1.0, 1.0])
+    assert found.test_distortion_sse.tolist() == pytest.approx([25.0, 25.0])  # of the mean, though a particle at 1 is nearer
+
+
+def three_points(number, rng):
+    return rng.choice([0.0, -1.0, 1.0], number, p=[0.9, 0.05, 0.05])[:, None]
+
+
+def test_the_population_s_lower_bound_is_no_maximum_of_noisy_lines():
+    # 0 nine times in ten, else -1 or 1: R(0.1) = 0 since a constant 0 has that distortion
+    rng, betas, found = np.random.default_rng(0), [1.0, 3.0, 10.0], {"maximum": [], "chosen elsewhere": []}
+    for _ in range(100):
+        one, other = (lower_bound(three_points(10, rng), betas, rounds=0, ascent_steps=8) for _ in range(2))
+        found["maximum"].append(lower_envelope(one, 0.1).lower_rate_nats[0])
+        found["chosen elsewhere"].append(lower_envelope(one, 0.1, chosen_on=other).lower_rate_nats[0])
+    means = {name: (np.mean(values), np.std(values) / 10) for name, values in found.items()}
+    assert means["maximum"][0] > 3 * means["maximum"][1]  # a bound for the ten examples, and none for their population
+    assert means["chosen elsewhere"][0] < 2 * means["chosen elsewhere"][1]
+    assert min(found["chosen elsewhere"]) < 0  # raised to 0, the mean would be above R again
+
+
+def test_the_line_is_that_of_the_other_table_s_best_beta(clusters):
+    one, other = (lower_bound(x[:60], BETAS, rounds=0) for x in clusters)
+    for d in (0.1, 3.0, 40.0):
+        i = int(np.argmax(other.lower_rate_plus_beta_distortion_nats - other.beta * d))
+        row = lower_envelope(one, d, chosen_on=other).iloc[0]
+        assert row.beta == BETAS[i]
+        assert row.lower_rate_nats == pytest.approx(one.lower_rate_plus_beta_distortion_nats[i] - BETAS[i] * d)
+
+
+@pytest.mark.parametrize("x", [np.ones((1, 2)), np.ones((5, 2))])
+def test_a_constant_costs_nothing(x):
+    for table in (particle_bound(x, [0.5, 1e6], 1), fitted_mixture_bound(x, [0.5, 1e6], 1), codebook_bound(x, x, [0.5])):
+        assert (table[["rate_nats", "distortion_sse", F]].to_numpy() == 0).all()
+        assert not np.signbit(table[F]).any()
+    assert (lower_bound(x, [0.5, 1e6]).drop(columns="beta").to_numpy() == 0).all()
+
+
+def test_rows_of_a_record_say_whose_lower_bound_they_are():
+    betas, d = [0.1, 1.0], "distortion_sse"
+    bounds = [
+        {"bound": "particles", "beta": b, "rate_nats": 1.0, d: 5.0, "train_rate_nats": 1.0, f"train_{d}": 0.0} for b in betas
+    ]
+    older = [{"bound": "lower bound, 9 images", "beta": b, F: f} for b, f in zip(betas, (2.0, 3.0))]
+    halves = [
+        {"bound": "in expectation", "beta": b, F: f, "choosing_" + F: c} for b, f, c in zip(betas, (0.2, 9.0), (2.0, 1.0))
+    ]
+    found = pd.DataFrame(kind.rows({"bounds": [*bounds, *older, *halves]}))
+    rates = {name: rows.set_index(d)["rate_nats"] for name, rows in found.groupby("bound")}
+    assert rates["lower bound, 9 images"][[0.0, 5.0]].tolist() == [3.0, 1.5]  # the highest of its lines
+    assert rates["in expectation"][[0.0, 5.0]].tolist() == pytest.approx([0.2, -0.3])  # the line that the other half chose
+
+
 def test_one_fitted_component_is_reverse_water_filling():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 4)) @ rng.normal(size=(4, 4))
@@ -200,6 +272,7 @@ def test_a_mixture_reaches_rates_beyond_the_number_of_its_components(clusters):
         lambda x: lower_bound(x[0], 1.0),
         lambda x: lower_envelope(lower_bound(x[:5], 1.0), -1.0),
         lambda x: lower_bound(x, 1.0, points=x[:, :2]),
+        lambda x: lower_envelope(lower_bound(x[:5], 1.0), 1.0, chosen_on=lower_bound(x[:5], 2.0)),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(clusters, call):

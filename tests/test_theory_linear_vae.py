@@ -160,3 +160,12 @@ def test_bad_arguments_are_refused_in_one_line(change):
 def test_a_marginal_that_is_none_is_refused(weights, means, covariances):
     with pytest.raises(ValueError, match="must .*got"):
         gaussian_mixture_bound(weights, means, covariances, [[1.0]], 1.0)
+
+
+def test_the_rate_at_extreme_betas_is_that_of_a_fine_or_of_no_code():
+    weights = np.array([[2.0], [0.0]])
+    curve = linear_vae_squared_error(weights, np.zeros(2), [[3.0, 1.0]], [0.0, 1e-300, 1e300])
+    assert curve.rate_nats[:2].tolist() == [0.0, 0.0] and curve.distortion_sse[0] == 3.0**2 + 1.0 + 2.0**2
+    # a posterior of variance 1 / (2 beta w²) at x / w: KL = (log(2 beta w²) - 1 + (x / w)²) / 2
+    assert curve.rate_nats[2] == pytest.approx(0.5 * (np.log(8) + 300 * np.log(10) - 1 + 9 / 4))
+    assert curve.distortion_sse[2] == pytest.approx(1.0)

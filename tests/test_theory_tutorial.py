@@ -3,7 +3,7 @@ from itertools import product
 import keras
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from echo_tf.theory import (
     binary_demo,
@@ -136,6 +136,23 @@ def test_a_factorized_decoder_needs_wyner_s_common_information(disagreement):
     assert near[0] == pytest.approx(rate, abs=1e-3) and sum(near) == pytest.approx(stats.entropy(p), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("disagreement", "beta_vae"), [(0.0, 1.999999), (0.1, 1.0), (0.1, 1.7999), (0.4999, 1.0001), (0.3, 1.2)]
+)
+def test_the_factorized_optimum_is_the_best_of_its_family_to_the_last_digits(disagreement, beta_vae):
+    # F by its definition for decoders of chance c and 1 - c, on a fine grid of c
+    u = np.linspace(1e-3, 60, 600_001)
+    c = special.expit(-u)
+    pairs = np.logaddexp(2 * np.log1p(-c) / beta_vae, 2 * np.log(c) / beta_vae) - LN2  # of 00 and 11, z a fair coin
+    odd = (np.log1p(-c) + np.log(c)) / beta_vae
+    f = -beta_vae * ((1 - disagreement) * pairs + disagreement * odd)
+    rate, distortion = factorized_optimum(beta_vae, disagreement)
+    assert distortion + beta_vae * rate <= f.min() + 1e-14
+    m = 1 - 2 * special.expit(-2 * u[f.argmin()] / beta_vae)
+    near = (1 - disagreement) * (LN2 - stats.entropy([(1 - m) / 2, (1 + m) / 2]))
+    assert rate == pytest.approx(near, abs=2e-4)
+
+
 @pytest.mark.parametrize(("disagreement", "beta_vae"), [(0.1, 1.2), (0.1, 1.7), (0.1, 1.8), (0.3, 1.3), (0.0, 1.5), (0.0, 2.0)])
 def test_the_factorized_optimum_is_the_least_over_pairs_of_probabilities(disagreement, beta_vae):
     p = np.array([1 - disagreement, disagreement, disagreement, 1 - disagreement]) / 2
@@ -161,6 +178,7 @@ def test_the_factorized_optimum_is_the_least_over_pairs_of_probabilities(disagre
         lambda: gaussian_demo("hartley"),
         lambda: gaussian_demo(distortions=1.0),
         lambda: gaussian_demo(num_points=2.5),
+        lambda: gaussian_demo(distortions=1e-4),
         lambda: posterior_collapse(betas_vae=()),
         lambda: posterior_collapse(disagreement=0.5),
         lambda: posterior_collapse(variance=0.0),

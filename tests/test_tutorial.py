@@ -19,3 +19,10 @@ def test_the_tutorial_s_table_and_figure_are_made(tmp_path, capsys, unit, factor
     linear = collapse[(collapse["decoder"] == "linear") & (collapse["beta_vae"] == 1)]
     assert linear[f"rate_{unit}"].item() == pytest.approx(factor)  # half a log of variance / noise variance, 4
     assert (tmp_path / f"figures/theory/tutorial_{unit}.png").stat().st_size > 10_000
+
+
+def test_without_a_folder_nothing_is_written_among_the_repository_s_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command_line, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(command_line, "OWN_RESULTS", tmp_path / "results/own")
+    assert command_line.main(["theory", "--unit", "nats"]) == 0
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["own"]  # which git ignores

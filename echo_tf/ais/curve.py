@@ -14,6 +14,7 @@ from echo_tf.ais.averages import standard_error
 from echo_tf.ais.plan import Plan, plan
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
+from echo_tf.carried import Carried
 
 PRIOR_DRAWS = 100  # of each image, for where the preliminary round begins
 
@@ -53,7 +54,7 @@ def rate_distortion_curve(
     Returns:
         A DataFrame, a row a beta: beta, rate_nats, rate_standard_error_nats, distortion, distortion_standard_error,
         neg_log_z_nats, neg_log_z_standard_error_nats (over images), ess (mean over images; of M), acceptance. Its `attrs` hold
-        "annealed", an `Annealed` with all of it image by image, and "step_sizes".
+        "annealed", an `Annealed` with all of it image by image, and "step_sizes"; a file of the table leaves them out.
 
     Raises:
         ValueError: for images of another shape than the decoder's output or outside its range, and for settings that cannot be.
@@ -72,7 +73,7 @@ def rate_distortion_curve(
     found = finish(formal_round(target, chosen, seed + 1, table), progress=progress).result()
     warn_of_acceptance(found, chosen)
     frame = summary(found)
-    frame.attrs = {"annealed": found, "step_sizes": table}
+    frame.attrs = {"annealed": Carried(found), "step_sizes": Carried(table)}
     return frame
 
 

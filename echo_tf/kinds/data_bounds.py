@@ -12,7 +12,9 @@ from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("rows",)
 FIGURES = ()  # they stand in the figures of curves on the same data
-STAGES = ("codebook", "particles", "mixture", "lower")
+LOWER = "lower_rate_plus_beta_distortion_nats"  # as `theory.lower_bound` calls it
+COLUMNS_OF_LOWER = ("rate_plus_beta_distortion_nats", "choosing_rate_plus_beta_distortion_nats")  # of a record: value, choice
+STAGES = ("codebook", "particles", "mixture", "population", "sample")
 
 
 class Settings(Core):
@@ -20,8 +22,10 @@ class Settings(Core):
 
     dataset: in its declared range; squared errors are summed over pixels.
     train_images: at random, that marginals are fitted to.
-    lower_images: the first of these, the source of the lower bound, which is below log lower_images; minutes a beta from 2,000.
-    num_images: the first test images, on which the fitted marginals are tested: those of the curves beside which they stand.
+    lower_images: the first of these, for the population's lower bound: one half chooses a beta for each distortion, the other
+        gives the value, below log (lower_images / 2); minutes a beta from 4,000.
+    num_images: the first test images, on which the fitted marginals are tested and whose own R(D) has a lower bound, below
+        log num_images: those of the curves beside which they stand.
     betas: slopes of the curves.
     points: of the codebook (training images) and of the particles, which start there.
     components: of the mixture of Gaussians.
@@ -33,7 +37,7 @@ class Settings(Core):
     kind: str = "data_bounds"
     dataset: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
     train_images: int = pydantic.Field(default=2000, ge=2, le=MOST)
-    lower_images: int = pydantic.Field(default=1000, ge=2, le=MOST)
+    lower_images: int = pydantic.Field(default=1000, ge=4, le=MOST)
     num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
     betas: tuple[Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)], ...] = pydantic.Field(min_length=1)
     points: int = pydantic.Field(default=500, ge=2, le=MOST)
@@ -49,14 +53,15 @@ def perform(settings: Settings, place: Place) -> dict:
     """Computes the bounds; see `echo_tf.theory.data_bounds`."""
     data = place.data(settings.dataset)
     split = "test" if "test" in data.splits else "train"
-    number = len(data.splits["train"])
-    limits = {"train_images": number, "num_images": len(data.splits[split])}
+    first = settings.num_images if split == "train" else 0  # what is tested is never fitted to
+    number = len(data.splits["train"]) - first
+    limits = {"num_images": len(data.splits[split]) - 2 * (first > 0), "train_images": number}
     for name, there in limits.items():
         if getattr(settings, name) > there:
-            raise InputError(f"setting {name!r} is {getattr(settings, name)}, but {data.name} has {there} images there.")
+            raise InputError(f"setting {name!r} is {getattr(settings, name)}, but {data.name} has {there} images for it.")
     if settings.points > settings.train_images:
         raise InputError(f"setting 'points' is {settings.points}, more than train_images, {settings.train_images}.")
-    chosen = np.sort(np.random.default_rng(settings.seed).permutation(number)[: settings.train_images])
+    chosen = first + np.sort(np.random.default_rng(settings.seed).permutation(number)[: settings.train_images])
     train = data.floats("train", chosen).reshape(settings.train_images, -1).astype(np.float64)
     test = data.floats(split, slice(settings.num_images)).reshape(settings.num_images, -1).astype(np.float64)
     state = place.restore()
@@ -71,13 +76,16 @@ def perform(settings: Settings, place: Place) -> dict:
 
 
 def _bound(stage, settings, train, test):
-    """The numbers of one bound: (R, 5) beta, rate and distortion of training images, of test images; (R, 2) of "lower"."""
+    """The numbers of one bound: (R, 5) beta, rate and distortion of training images, of test images; of lower bounds beta and
+    rate + beta * distortion, (R, 2) of the test images and (R, 3) of both halves of the training images."""
     from echo_tf import theory
 
     betas, rng = np.array(settings.betas), np.random.default_rng(settings.seed)
-    if stage == "lower":
-        found = theory.lower_bound(train[: settings.lower_images], betas)
-        return found[["beta", "lower_rate_plus_beta_distortion_nats"]].to_numpy()
+    if stage == "population":
+        halves = np.array_split(train[: settings.lower_images], 2)
+        return np.stack([betas, *(theory.lower_bound(half, betas)[LOWER] for half in halves)], axis=1)
+    if stage == "sample":
+        return theory.lower_bound(test, betas)[["beta", LOWER]].to_numpy()
     if stage == "codebook":
         codebook = train[rng.permutation(len(train))[: settings.points]]
         found = theory.codebook_bound(train, codebook, betas, test)
@@ -89,37 +97,50 @@ def _bound(stage, settings, train, test):
 
 
 def _rows(stage, settings, table):
+    half = min(settings.lower_images, settings.train_images) // 2
     names = {
         "codebook": f"codebook of {settings.points} images",
         "particles": f"{settings.points} particles",
         "mixture": f"mixture of {settings.components} Gaussians",
-        "lower": f"lower bound, {min(settings.lower_images, settings.train_images)} images",
+        "population": f"lower bound in expectation, {half} + {half} images",
+        "sample": f"lower bound for these {settings.num_images} images",
     }
-    if stage == "lower":
-        return [{"bound": names[stage], "beta": beta, "rate_plus_beta_distortion_nats": f} for beta, f in table.tolist()]
-    columns = ("beta", "train_rate_nats", "train_distortion_sse", "rate_nats", "distortion_sse")
+    columns = {
+        "population": ("beta", *reversed(COLUMNS_OF_LOWER)),
+        "sample": ("beta", COLUMNS_OF_LOWER[0]),
+    }.get(stage, ("beta", "train_rate_nats", "train_distortion_sse", "rate_nats", "distortion_sse"))
     return [{"bound": names[stage], **dict(zip(columns, row))} for row in table.tolist()]
 
 
 def rows(record: dict) -> list[dict]:
-    """A row a bound and beta: of upper bounds, rate and distortion of the test images and of the training images; of the lower
-    one, for distortions between those of the mixture, its rate."""
+    """A row a bound and beta: of upper bounds, rate and distortion of the test images and of the training images; of lower
+    ones, for distortions between those of the upper ones, its rate, which bounds
+
+    * "for these images": the R(D) of the test images as the source, always; so every curve of the same images is above it;
+    * "in expectation": the population's R(D), in expectation over the images; it may be negative;
+    * "lower bound, N images", of older records: the R(D) of N training images as the source, not the population's.
+    """
     import pandas as pd
 
     from echo_tf.theory.data_lower_bound import lower_envelope
 
     upper = [row for row in record["bounds"] if "rate_nats" in row]
+    reached = [row[name] for row in upper for name in ("train_distortion_sse", "distortion_sse")]
     lines = pd.DataFrame([row for row in record["bounds"] if "rate_nats" not in row])
-    lines = lines.rename(columns={"rate_plus_beta_distortion_nats": "lower_rate_plus_beta_distortion_nats"})
-    reached = [row["train_distortion_sse"] for row in upper]
-    envelope = lower_envelope(lines, np.linspace(min(reached), max(reached), 40))
-    lower = [
-        {"bound": lines["bound"][0], "rate_nats": rate, "distortion_sse": d}
-        for d, rate in envelope[["distortion_sse", "lower_rate_nats"]].to_numpy().tolist()
-    ]
-    return [*upper, *lower]
+    found = []
+    for name, of_one in lines.groupby("bound", sort=False):
+        value, choosing = (of_one[["beta"]].assign(**{LOWER: of_one.get(column)}) for column in COLUMNS_OF_LOWER)
+        has_choice = choosing[LOWER].notna().all()
+        envelope = lower_envelope(value, np.linspace(min(reached), max(reached), 40), choosing if has_choice else None)
+        found += [
+            {"bound": name, "rate_nats": rate, "distortion_sse": d}
+            for d, rate in envelope[["distortion_sse", "lower_rate_nats"]].to_numpy().tolist()
+        ]
+    return [*upper, *found]
 
 
 def line(record: dict) -> str:
     upper = [row for row in record["bounds"] if "rate_nats" in row]
-    return f"{len({row['bound'] for row in upper})} upper bounds and a lower one at {len({row['beta'] for row in upper})} betas"
+    lower = {row["bound"] for row in record["bounds"]} - {row["bound"] for row in upper}
+    betas = len({row["beta"] for row in upper})
+    return f"{len({row['bound'] for row in upper})} upper bounds and {len(lower)} lower at {betas} betas"

@@ -52,5 +52,6 @@ def in_words(value, form: str) -> str:
 
 
 def markdown(heads, rows) -> list[str]:
-    """The lines of a Markdown table."""
-    return ["| " + " | ".join(map(str, row)) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+    """The lines of a Markdown table; a | within a cell is escaped, or it would end the cell."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (heads, ["---"] * len(heads), *rows)]
+    return ["| " + " | ".join(row) + " |" for row in cells]

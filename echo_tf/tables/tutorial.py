@@ -28,7 +28,8 @@ def parts(unit: str) -> dict:
     """{name: (title, table, the part of it that is shown)}. Raises ValueError for a unit other than "bits" and "nats"."""
     binary = theory.binary_demo(unit)
     gaussian = theory.gaussian_demo(unit, num_points=201)
-    collapse = _in_unit(theory.posterior_collapse(), unit)
+    collapse = theory.posterior_collapse()
+    collapse = theory.in_bits(collapse) if unit == "bits" else collapse
     losses = _losses(unit)
     return {
         "binary": (
@@ -68,11 +69,3 @@ def _losses(unit):
         "squared_error_beta",
     ]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _in_unit(table, unit):
-    if unit == "nats":
-        return table
-    columns = [name for name in table if name.endswith("_nats")]
-    bits = table.assign(**{name: theory.in_bits(table[name].to_numpy()) for name in columns})
-    return bits.rename(columns={name: name.replace("_nats", "_bits") for name in columns})

@@ -9,16 +9,29 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from echo_tf import arguments
 
 
 def in_bits(nats):
-    """Nats in bits: nats / ln 2, for a number or an array.
+    """Nats in bits: nats / ln 2, for a number, an array, or the columns of a DataFrame whose names end with `_nats`.
+
+    A DataFrame's other columns stay as they are, `beta` among them: it is the slope in nats per unit of distortion. What was
+    called `rate_nats` is called `rate_bits`.
+
+    Raises:
+        ValueError: for what holds no numbers, or a DataFrame without a column in nats.
 
     >>> print(f"{in_bits(20):.2f}")
     28.85
     """
+    if isinstance(nats, pd.DataFrame):
+        columns = [name for name in nats if str(name).endswith("_nats")]
+        if not columns:
+            raise ValueError(f"the columns in nats must be called '…_nats', got {', '.join(map(str, nats))}.")
+        bits = nats.assign(**{name: nats[name] / math.log(2.0) for name in columns})
+        return bits.rename(columns={name: f"{name.removesuffix('_nats')}_bits" for name in columns})
     return number_or_array(arguments.numeric("nats", nats) / math.log(2.0))
 
 
@@ -55,7 +68,7 @@ def gaussian_rate(distortion, variance=1.0):
     distortion = arguments.array("distortion", distortion, 0.0, "numbers >= 0")
     variance = arguments.array("variance", variance, 0.0, "positive finite numbers", strict=True, finite=True)
     with np.errstate(divide="ignore"):
-        return number_or_array(np.maximum(0.0, 0.5 * np.log(variance / distortion)))
+        return number_or_array(np.maximum(0.0, 0.5 * (np.log(variance) - np.log(distortion))))
 
 
 def bernoulli_rate(distortion, p=0.5):
@@ -87,7 +100,7 @@ def laplace_rate(distortion, scale=1.0):
     distortion = arguments.array("distortion", distortion, 0.0, "numbers >= 0")
     scale = arguments.array("scale", scale, 0.0, "positive finite numbers", strict=True, finite=True)
     with np.errstate(divide="ignore"):
-        return number_or_array(np.maximum(0.0, np.log(scale / distortion)))
+        return number_or_array(np.maximum(0.0, np.log(scale) - np.log(distortion)))
 
 
 class WaterFilling(NamedTuple):
@@ -131,7 +144,7 @@ def reverse_water_filling(variances, distortion):
     fits[-1] = True
     level = min(max(float(levels[np.argmax(fits)]), 0.0), float(ascending[-1]))
     coded = variances[variances > level]
-    rate = 0.5 * float(np.sum(np.log(coded / level))) if level > 0 else math.inf
+    rate = 0.5 * float(np.sum(np.log(coded) - math.log(level))) if level > 0 else math.inf
     return WaterFilling(rate, np.minimum(variances, level), level)
 
 
@@ -172,19 +185,18 @@ def linear_beta_vae(variance, noise_variance, beta):
     """
     for name, value in (("variance", variance), ("noise_variance", noise_variance), ("beta", beta)):
         arguments.number(name, value, "(0, inf)")
-    total = max(float(variance), float(beta * noise_variance))
-    weight = math.sqrt(total - beta * noise_variance)
-    encoder_variance = beta * noise_variance / total
-    squared_error = min(float(beta * noise_variance), float(variance))
-    constant = 0.5 * math.log(2 * math.pi * noise_variance)
+    variance, lost = float(variance), float(beta * noise_variance)  # lost: the squared error, if that is below the variance
+    weight = math.sqrt(max(0.0, variance - lost))
+    squared_error = min(lost, variance)
+    log_ratio = math.log(variance) - math.log(beta) - math.log(noise_variance)  # where lost over- or underflows, too
     return LinearBetaVae(
         weight=weight,
-        encoder_gain=weight / total,
-        encoder_variance=encoder_variance,
-        rate_nats=0.5 * math.log(total / (beta * noise_variance)),
-        distortion_nats=squared_error / (2 * noise_variance) + constant,
+        encoder_gain=weight / variance,
+        encoder_variance=min(1.0, lost / variance),
+        rate_nats=0.5 * log_ratio if lost < variance else 0.0,
+        distortion_nats=squared_error / (2 * noise_variance) + 0.5 * math.log(2 * math.pi * noise_variance),
         squared_error=squared_error,
-        rate_distortion_beta=1 / (2 * noise_variance * beta),
+        rate_distortion_beta=0.5 / noise_variance / beta,
     )
 
 

@@ -6,7 +6,9 @@ slope -beta, R(D) is the minimum over output marginals q of
     F(q) = mean_i -log Z_i,   Z_i = E_q exp(-beta |x_i - y|²),   which is rate + beta * distortion.
 
 Upper bounds: any q. Here q is a codebook (its points fixed), a set of particles (its points move) or a mixture of Gaussians.
-A q that was fitted to other examples bounds the population's R(D): the mean over test examples is an unbiased estimate.
+Each q is valued at every beta, and at each the one that is best for the examples is kept: F is then a minimum of concave
+functions, and distortion falls with beta. A q fitted to, and chosen on, other examples bounds the population's R(D): the mean
+over test examples is an unbiased estimate.
 Lower bounds: F(q) - log sup_y c(y), c(y) = mean_i exp(-beta |x_i - y|²) / Z_i, for the examples as the source.
 
 Yang, Eckstein, Nutz and Mandt, "Estimating the rate-distortion function by Wasserstein gradient descent", NeurIPS 2023;
@@ -98,6 +100,9 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
 def particle_bound(examples, betas, num_particles, steps=100, seed=0, test_examples=None, order="falling"):
     """An upper bound of R(D) by particles that move, each beta's started where its neighbour's ended.
 
+    At each beta, the particles of all betas are valued and the best for `examples` kept: what was found for one beta is a
+    marginal for every other too.
+
     Args:
         examples: (n, ...) the source.
         betas: > 0, nats per unit of squared error, in any order.
@@ -123,7 +128,7 @@ def particle_bound(examples, betas, num_particles, steps=100, seed=0, test_examp
         y = y if order == "falling" else y + 0.01 * x.std() * rng.normal(size=y.shape)
         fitted[i] = fit_particles(x, betas[i], y, w, steps)
         y, w = fitted[i].positions, 0.9 * fitted[i].weights + 0.1 / len(y)
-    return _table(betas, x, test_examples, lambda i, data: _of_points(data, *fitted[i][:2], betas[i]))
+    return _table(betas, x, test_examples, fitted, lambda q, data: _of_points(data, *q[:2], betas))
 
 
 def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6):
@@ -144,7 +149,7 @@ def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6
     y = arguments.matrix("codebook", codebook, x.shape[1])
     distances, p = centred_distances(x, y), np.full(len(x), 1 / len(x))
     weights = [blahut_arimoto(p, distances, beta, tolerance=tolerance).marginal for beta in betas]
-    return _table(betas, x, test_examples, lambda i, data: _of_points(data, y, weights[i], betas[i]))
+    return _table(betas, x, test_examples, weights, lambda w, data: _of_points(data, y, w, betas))
 
 
 def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_directions=100, start=None, seed=0, tolerance=1e-3):
@@ -225,32 +230,28 @@ def fitted_mixture_bound(examples, betas, num_components, test_examples=None, st
     for i in np.argsort(-betas, kind="stable"):
         start = fitted[i] = fit_gaussian_mixture(x, num_components, betas[i], steps, num_directions, start, seed)
 
-    def point(i, data):
-        row = gaussian_mixture_bound(fitted[i].weights, fitted[i].means, fitted[i].factors, data, betas[i], factors=True)
-        return row.loc[0, NAMES].tolist()
+    def value(q, data):
+        return gaussian_mixture_bound(q.weights, q.means, q.factors, data, betas, factors=True)[NAMES].to_numpy().T
 
-    return _table(betas, x, test_examples, point)
+    return _table(betas, x, test_examples, fitted, value)
 
 
 def _limits(steps, tolerance):
     return arguments.integer("steps", steps), arguments.number("tolerance", tolerance, "(-inf, inf)")
 
 
-def _of_points(x, positions, weights, beta):
-    """Rate, distortion and their sum, for points as the marginal, in float64."""
+def _of_points(x, positions, weights, betas):
+    """Rate, distortion and their sum at each beta, (3, num_betas), for points as the marginal, in float64."""
     log_w, centre = np.log(np.maximum(weights, SMALLEST_WEIGHT)), x.mean(axis=0)
-    log_z, mean = np.empty(len(x)), np.empty(len(x))
+    log_z, mean = np.empty((len(betas), len(x))), np.empty((len(betas), len(x)))
     for rows in blocks(len(x), len(positions)):
         distances = squared_distances(x[rows] - centre, positions - centre)
-        share = log_w - beta * distances
-        log_z[rows] = exponentiate(share)
-        mean[rows] = np.einsum("ij,ij->i", share, distances) / share.sum(axis=1)
-    return _point(log_z, mean, beta)
-
-
-def _point(log_z, distortion, beta):
-    f, d = -log_z.mean(), distortion.mean()
-    return [max(0.0, f - beta * d), d, f]
+        for i, beta in enumerate(betas):
+            share = log_w - beta * distances
+            log_z[i, rows] = exponentiate(share)
+            mean[i, rows] = np.einsum("ij,ij->i", share, distances) / share.sum(axis=1)
+    f, d = 0.0 - log_z.mean(axis=1), mean.mean(axis=1)
+    return np.stack([np.maximum(0.0, f - betas * d), d, f])
 
 
 def _clipped(covariance, beta):
@@ -259,12 +260,16 @@ def _clipped(covariance, beta):
     return vectors[:, keep], values[keep] - 1 / (2 * beta)
 
 
-def _table(betas, x, test_examples, point):
-    """A row a beta; `point(i, data)` gives rate, distortion and their sum at beta i."""
-    columns = {"beta": betas}
+def _table(betas, x, test_examples, marginals, value):
+    """A row a beta: rate, distortion and their sum for the marginal that has the least sum for x, of x and of test examples.
+
+    `value(marginal, data)` gives all three at each beta, (3, num_betas).
+    """
     test = None if test_examples is None else arguments.matrix("test_examples", test_examples, x.shape[1])
+    columns, best = {"beta": betas}, None
     for prefix, data in (("", x), ("test_", test)):
         if data is not None:
-            points = zip(*[point(i, data) for i in range(len(betas))])
-            columns.update(zip([prefix + name for name in NAMES], map(np.array, points)))
+            found = np.stack([value(marginal, data) for marginal in marginals], axis=1)  # (3, marginals, num_betas)
+            best = found[2].argmin(axis=0) if best is None else best  # of x: never chosen on what it is tested on
+            columns.update(zip([prefix + name for name in NAMES], found[:, best, np.arange(len(betas))]))
     return pd.DataFrame(columns)

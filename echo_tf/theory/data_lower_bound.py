@@ -23,8 +23,8 @@ def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, toleran
     and every point; one that is missed would make the bound too high. It is a certificate to that extent alone.
 
     In expectation over the sample, the least rate + beta * distortion of n examples lies below the population's (a minimum
-    of means against a mean's minimum). So this bounds the population's too, in expectation, and is weak where the
-    population's rate nears log n, which a sample's never exceeds.
+    of means against a mean's minimum). So each row bounds the population's too, in expectation, and is weak where the
+    population's rate nears log n, which a sample's never exceeds. A maximum over rows does not: see `lower_envelope`.
 
     Args:
         examples: (n, ...), some thousands at most: the distances among all are held.
@@ -52,18 +52,42 @@ def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, toleran
     return pd.DataFrame(rows, columns=names).assign(beta=betas)[["beta", *names]]
 
 
-def lower_envelope(table, distortions):
-    """R_lower(D) = max(0, max over beta of (F_lower(beta) - beta D)), from the table of `lower_bound`.
+def lower_envelope(table, distortions, chosen_on=None):
+    """A lower bound of R(D) at distortions of one's choice, from the table of `lower_bound`.
+
+    By default max(0, max over beta of (F_lower(beta) - beta D)), which bounds R(D) of the table's own examples as the source,
+    always (as far as `lower_bound` does). It bounds no population's: a maximum of lines that scatter lies above their
+    expectations' maximum, and a source that is 0 nine times in ten has a positive one at distortions that cost no rate.
+
+    With `chosen_on`, the table of `lower_bound` for other examples of the same population at the same betas, each D's beta is
+    the one that is best there, and the value is this table's F_lower(beta) - beta D. Its expectation is no more than the
+    population's R(D). It may be negative: to raise it to 0 would bring the bias back.
+
+    Args:
+        table: of `lower_bound`.
+        distortions: summed squared errors, >= 0.
+        chosen_on: None, or a table of the same betas.
 
     Returns:
-        A DataFrame: distortion_sse, lower_rate_nats.
+        A DataFrame: distortion_sse, lower_rate_nats, beta (whose line it is).
 
     Raises:
-        ValueError: for a negative distortion.
+        ValueError: for a negative distortion, or tables of different betas.
     """
     distortions = np.atleast_1d(arguments.array("distortions", distortions, 0.0, "numbers >= 0"))
-    lines = table["lower_rate_plus_beta_distortion_nats"].to_numpy()[:, None] - np.outer(table["beta"], distortions)
-    return pd.DataFrame({"distortion_sse": distortions, "lower_rate_nats": np.maximum(0.0, lines.max(axis=0))})
+    betas = table["beta"].to_numpy()
+    if chosen_on is not None and not np.array_equal(betas, chosen_on["beta"]):
+        raise ValueError(f"chosen_on must be of the betas of table, {betas.tolist()}, got {list(chosen_on['beta'])}.")
+    lines = _lines(table, distortions)
+    best = (lines if chosen_on is None else _lines(chosen_on, distortions)).argmax(axis=0)
+    rates = lines[best, np.arange(len(distortions))]
+    rates = np.maximum(0.0, rates) if chosen_on is None else rates
+    return pd.DataFrame({"distortion_sse": distortions, "lower_rate_nats": rates, "beta": betas[best]})
+
+
+def _lines(table, distortions):
+    """F_lower(beta) - beta D, (num_betas, num_distortions)."""
+    return table["lower_rate_plus_beta_distortion_nats"].to_numpy()[:, None] - np.outer(table["beta"], distortions)
 
 
 def _sandwich(x, beta, fixed, rounds, ascent_steps, tolerance):

@@ -123,7 +123,7 @@ def gaussian_mixture_bound(weights, means, covariances, examples, betas, factors
     terms = np.stack([z + np.log(weights[k] / weights.sum()) for k, (z, _) in zip(used, parts)])
     log_z = logsumexp(terms, axis=0)
     distortion = sum(np.exp(term - log_z) * d for term, (_, d) in zip(terms, parts)).mean(axis=1)
-    total = -log_z.mean(axis=1)
+    total = 0.0 - log_z.mean(axis=1)
     columns = (betas, np.maximum(0.0, total - betas * distortion), distortion, total)
     return pd.DataFrame(dict(zip(("beta", "rate_nats", "distortion_sse", "rate_plus_beta_distortion_nats"), columns)))
 
@@ -163,7 +163,7 @@ def _rate_and_error(weights, bias, images, precisions):
     s = 1.0 / (1.0 + gain)
     y = y**2
     volume = np.sum(np.log1p(gain) - gain * s, axis=1)  # -log det Sigma - (k - tr Sigma)
-    rate = 0.5 * (volume[:, None] + (precisions[:, None] * gain * s**2) @ y.T)
+    rate = 0.5 * (volume[:, None] + (precisions[:, None] * s * (gain * s)) @ y.T)  # gain s <= 1: no square overflows
     error = outside + s**2 @ y.T + (d**2 * s).sum(axis=1)[:, None]
     return rate, error, x.shape[1]
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import xlogy
+from scipy.optimize import brentq
+from scipy.special import expit, xlogy
 
 from echo_tf import arguments
-from echo_tf.theory.blahut_arimoto import blahut_arimoto, rate_distortion_curve
+from echo_tf.theory.blahut_arimoto import rate_distortion_curve
 from echo_tf.theory.closed_forms import (
     bernoulli_rate,
     binary_entropy,
@@ -23,6 +24,7 @@ from echo_tf.theory.closed_forms import (
 
 PRINTED_BITS = [0.0, 0.0, 0.0, 0.0, 0.0, 0.5766]  # demo 1's table: every fifth of 30 betas
 PRINTED_DISTORTION = [0.2015, 0.2000, 0.2000, 0.2000, 0.2000, 0.0207]
+SMALLEST_LOGIT, LARGEST_LOGIT = 1e-6, 100.0  # of a decoder's probability: 1/2 and 0 to the accuracy of float64
 
 
 def binary_demo(unit="bits", betas=None):
@@ -66,7 +68,8 @@ def gaussian_demo(unit="bits", distortions=(0.25, 0.5, 0.1), variance=1.0, num_p
     """Example 1: the Gaussian R(D) by Blahut-Arimoto on a grid, against 1/2 ln(variance / D).
 
     Source and reproductions are the same grid of 6 standard deviations to each side; the slope for D is -1 / (2 D).
-    The grid's R(D) is not exactly the Gaussian's; both fall together while the grid's step is below sqrt(D).
+    The grid's R(D) is not exactly the Gaussian's; both fall together while the grid's step is below sqrt(D), and a D that
+    is too small for the grid is refused.
 
     Args:
         unit: "bits" or "nats", of the rates.
@@ -78,14 +81,20 @@ def gaussian_demo(unit="bits", distortions=(0.25, 0.5, 0.1), variance=1.0, num_p
         "nats", `_nats` in place of `_bits`.
 
     Raises:
-        ValueError: for another unit, distortions outside (0, variance), num_points below 1.
+        ValueError: for another unit, distortions outside (0, variance) or below the grid's step squared.
     """
     _check_unit(unit)
     variance = arguments.number("variance", variance, "(0, inf)")
     distortions = np.atleast_1d(arguments.array("distortions", distortions, 0.0, "numbers > 0", strict=True))
     if not np.all(distortions < variance):
         raise ValueError(f"distortions must be below the variance {variance}, where the rate is 0, got {distortions.max()}.")
-    grid = np.linspace(-6.0, 6.0, arguments.integer("num_points", num_points)) * math.sqrt(variance)
+    grid, step = np.linspace(-6.0, 6.0, arguments.integer("num_points", num_points, 2), retstep=True)
+    grid, least = grid * math.sqrt(variance), step**2 * variance
+    if not np.all(distortions >= least):
+        raise ValueError(
+            f"distortions must be {least:.3g} or more, the square of the step of a grid of {num_points} points, got "
+            f"{distortions.min():.3g}: raise num_points."
+        )
     p = np.exp(-(grid**2) / (2 * variance))
     curve = rate_distortion_curve(p / p.sum(), (grid[:, None] - grid) ** 2, 1 / (2 * distortions))
     return curve[["beta"]].assign(
@@ -181,7 +190,7 @@ def posterior_collapse(betas_vae=(0.5, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0), disagreeme
 
     "factorized": p(x1|z) p(x2|z). A negative ELBO of H(X) needs x1 and x2 to be independent given z, and so a rate of
     Wyner's common information of the pair (`wyner_common_information`), which is at least I(X1;X2) and equals it, ln 2, if
-    the bits always agree. That is the row of beta_vae = 1. Above 1 the optimum is computed (`factorized_optimum`); the
+    the bits always agree. That is the row of beta_vae = 1. Above 1 it is the root of an equation (`factorized_optimum`); the
     rate is 0 from beta_vae = 2 (1 - disagreement) on, 1 plus the correlation.
 
     Args:
@@ -218,53 +227,33 @@ def wyner_common_information(disagreement):
     return math.log(2.0) + binary_entropy(disagreement) - 2 * binary_entropy(0.5 - 0.5 * math.sqrt(1 - 2 * disagreement))
 
 
-def factorized_optimum(beta_vae, disagreement, num_points=101):
+def factorized_optimum(beta_vae, disagreement):
     """Rate and distortion, in nats, of the best VAE with decoder p(x1|z) p(x2|z) for the source of `posterior_collapse`.
 
-    Above beta_vae = 1: Blahut-Arimoto over a grid of decoders that give both bits the same probability (none else helps,
-    which the tests check on a grid of pairs), then alternation of encoder, prior and decoder from there, which leaves the
-    grid. At or below 1 the optimum is known.
+    Below beta_vae = 1 the code is the source. From 1 on, z is a fair coin whose decoders give both bits the same probability,
+    c or 1 - c (nothing else helps, which the tests check on a grid of pairs). The best encoder for such decoders and the best
+    decoders for such an encoder meet where, with u = log((1 - c) / c) and a the disagreement,
+
+        tanh(u / 2) = (1 - a) tanh(u / beta_vae),
+
+    which has a solution u > 0 for beta_vae < 2 (1 - a) alone, 1 plus the correlation of the bits; from there on the rate is 0.
 
     Raises:
         ValueError: for a beta_vae that is not one positive number, or a disagreement out of its range.
     """
     _check_disagreement(disagreement)
-    beta_vae, num_points = arguments.beta(beta_vae), arguments.integer("num_points", num_points, 2)
-    entropy = math.log(2.0) + binary_entropy(disagreement)
+    beta_vae = arguments.beta(beta_vae)
     if beta_vae < 1:
-        return entropy, 0.0
-    if beta_vae == 1:
-        rate = wyner_common_information(disagreement)
-        return rate, entropy - rate
-    if beta_vae >= 2 * (1 - disagreement):  # no weak dependence on z pays: 1 plus the correlation of the bits
+        return math.log(2.0) + binary_entropy(disagreement), 0.0
+
+    def pull(u):
+        return (1 - disagreement) * math.tanh(u / beta_vae) - math.tanh(u / 2)
+
+    if pull(SMALLEST_LOGIT) <= 0:
         return 0.0, 2 * math.log(2.0)
-    same, other = (1 - disagreement) / 2, disagreement / 2
-    p = np.array([same, other, other, same])  # of 00, 01, 10, 11
-    ones = np.array([0, 1, 1, 2])[:, None]
-    chance = np.linspace(0.0, 1.0, num_points)
-
-    def costs(chance):
-        with np.errstate(divide="ignore"):
-            return -xlogy(ones, chance) - xlogy(2 - ones, 1 - chance)
-
-    prior = blahut_arimoto(p, costs(chance), 1 / beta_vae, tolerance=1e-8).marginal
-    # the grid's masses lie beside the two optima, one on each side of 1/2: their means start the alternation
-    halves = [prior * (chance < 0.5), prior * (chance > 0.5)]
-    chance = np.array([half @ chance / half.sum() for half in halves])
-    prior = np.array([0.5, 0.5])
-    for _ in range(20_000):
-        joint = prior * np.exp(-costs(chance) / beta_vae)
-        encoder = joint / joint.sum(axis=1, keepdims=True)
-        prior, before = p @ encoder, chance
-        chance = np.clip(((p * ones[:, 0] / 2) @ encoder) / prior, 0.0, 1.0)
-        if np.abs(chance - before).max() < 1e-13:
-            break
-    joint = prior * np.exp(-costs(chance) / beta_vae)
-    encoder = joint / joint.sum(axis=1, keepdims=True)
-    prior = p @ encoder
-    distortion = float(p @ (encoder * np.where(encoder > 0, costs(chance), 0.0)).sum(axis=1))
-    rate = float(p @ (xlogy(encoder, encoder) - xlogy(encoder, prior)).sum(axis=1))
-    return rate, distortion
+    u = float(brentq(pull, SMALLEST_LOGIT, LARGEST_LOGIT, xtol=1e-14))
+    rate = (1 - disagreement) * (math.log(2.0) - binary_entropy(expit(-2 * u / beta_vae)))
+    return rate, 2 * binary_entropy(expit(-u))
 
 
 def _check_disagreement(value):
