@@ -8,6 +8,8 @@ import numpy as np
 from keras import ops
 
 from echo_tf import BetaWarmup, EchoSample, MaximumMeanDiscrepancy, RateDistortionAutoencoder, echo_noise, make_method
+from echo_tf.optimizers import adam_step
+from echo_tf.standardization import Standardization
 from models import alemi2018, kingma2014
 from tests.small_models import autoencoder, bars
 
@@ -20,6 +22,10 @@ numbers = {
     "mmd": float(MaximumMeanDiscrepancy().discrepancy(ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale))),
     "echo_rate": ops.convert_to_numpy(EchoSample(num_terms=11).rate([loc, log_scale])).tolist(),
 }
+weight, moments = keras.Variable([1.0, -2.0]), [keras.Variable([0.0, 0.0]) for _ in range(2)]
+for step, gradient in enumerate(([0.3, -4.0], [-0.1, 2.0], [0.5, 0.5]), 1):
+    adam_step(weight, moments, ops.convert_to_tensor(gradient), step, 0.1, 0.8, 0.9, 1e-2)
+numbers["adam"] = [ops.convert_to_numpy(variable).tolist() for variable in (weight, *moments)]
 inputs = [keras.Input((4,)), keras.Input((4,))]
 own = keras.Model(inputs, EchoSample(num_terms=11, beta=0.5)(inputs))
 own.compile()
@@ -27,6 +33,29 @@ numbers["loss_of_a_model_of_one_s_own"] = own.evaluate([loc, log_scale], batch_s
 standardized = EchoSample(num_terms=11, standardize=True)
 code = ops.convert_to_numpy(standardized([loc, log_scale], training=True))
 numbers["standardized_moments"] = [float(code.mean()), float(code.std())]
+
+
+class Standardized(keras.layers.Layer):
+    """The map of `standardize` alone, which draws nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = Standardization()
+
+    def build(self, input_shape):
+        self.map.build(input_shape)
+
+    def call(self, x, training=False):
+        if training:
+            self.map.measure_once(x)
+        return self.map(x)
+
+
+dense = keras.layers.Dense(3, kernel_initializer=keras.initializers.Constant(np.arange(12).reshape(4, 3) / 12))
+mapped = keras.Sequential([keras.Input((4,)), dense, Standardized()])
+mapped.compile(keras.optimizers.SGD(1.0), "mse")
+mapped.fit(loc, loc[:, :3] ** 2, batch_size=12, verbose=0)
+numbers["kernel_before_a_standardized_code"] = ops.convert_to_numpy(dense.kernel).tolist()
 
 
 class SetBeta(keras.callbacks.Callback):

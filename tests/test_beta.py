@@ -52,6 +52,10 @@ def test_warm_up_is_linear_by_batches_and_depends_on_where_training_is_alone():
     expected = list(3 * np.minimum(1, np.arange(16) / 8))
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
     assert float(model.beta) == 3.0
+    for epochs, warm_up, end in ((2, 2, 3.0), (1, 0, 3.0)):  # full where the warm-up ends with training, or takes no time
+        model.beta = 3.0
+        model.fit(bars(), batch_size=10, epochs=epochs, verbose=0, callbacks=[BetaWarmup(warm_up)])
+        assert float(model.beta) == end
     seen.clear()
     model.beta = 0.7  # as a checkpoint from the middle may leave it
     model.fit(bars(), batch_size=10, epochs=4, initial_epoch=1, verbose=0, callbacks=[BetaWarmup(2, beta=3.0), Steps()])

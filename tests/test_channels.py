@@ -7,7 +7,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import ops
 
-from echo_tf import EchoSample, GaussianSample, StandardNormal, echo_noise, exact_clip, half, tanh16
+from echo_tf import EchoSample, FlowSample, GaussianSample, StandardNormal, echo_noise, exact_clip, half, tanh16
+from echo_tf.marginals import GaussianMixture
 
 tfd = tfp.distributions
 
@@ -192,6 +193,83 @@ def test_with_a_beta_the_layer_brings_its_rate_into_the_loss_of_any_model(tmp_pa
 def test_rate_of_placeholders_is_refused_with_what_to_do_instead():
     with pytest.raises(ValueError, match="beta=..."):
         EchoSample(num_terms=7).rate([keras.Input((6,)), keras.Input((6,))])
+
+
+def of_one_code(log_sigmoid, n=6, **settings):
+    """A pool of one encoding n times, loc 1 and a scale of a half of its clip: the noise is a number, not random."""
+    channel = EchoSample(num_terms=3, clip=0.5, noise_source="pool", **settings)
+    encodings = [np.ones((n, 2), "float32"), np.full((n, 2), log_sigmoid, "float32")]
+    channel.adapt(encodings)
+    return channel, encodings
+
+
+def test_the_noise_of_equal_donors_is_a_geometric_sum_of_scales_of_sample_mean_and_marginal_alike():
+    channel, encodings = of_one_code(np.log(0.8))  # scale 0.5 * 0.8
+    noise = 1 + 0.4 + 0.4**2
+    np.testing.assert_allclose(numpy(channel(encodings)), 1 + 0.4 * noise, rtol=1e-6)
+    np.testing.assert_allclose(numpy(channel.sample_marginal(3)), noise, rtol=1e-6)
+    other = [np.full((1, 2), 3.0, "float32"), np.full((1, 2), np.log(0.2), "float32")]
+    np.testing.assert_allclose(numpy(channel(other)), 3 + 0.1 * noise, rtol=1e-6)
+    np.testing.assert_allclose(numpy(channel.mean(other)), 3 + 0.1 / (1 - 0.4), rtol=1e-6)
+    np.testing.assert_allclose(numpy(channel.rate(other)), [-2 * np.log(0.1)], rtol=1e-6)
+    multiplied, _ = of_one_code(np.log(0.8), multiplicative=True)
+    np.testing.assert_allclose(numpy(multiplied.sample_marginal(3)), np.exp(noise), rtol=1e-6)
+    np.testing.assert_allclose(numpy(multiplied.mean(other)), np.exp(3 + 0.1 / 0.6), rtol=1e-6)
+
+
+def test_the_standardized_map_starts_from_codes_with_the_clip_in_their_scale():
+    channel, encodings = of_one_code(np.log(0.8), standardize=True)
+    channel.start_from(encodings)  # its noise is of the encodings themselves, and these of one law
+    np.testing.assert_allclose(numpy(channel.standardization.mean), 1 + 0.4 * (1 + 0.4 + 0.4**2), rtol=1e-6)
+    np.testing.assert_allclose(numpy(channel(encodings)), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_terms", [99, None])
+def test_the_clip_is_that_of_the_bound_on_loc_and_of_the_terms_of_the_batch_or_of_the_pool(num_terms):
+    inputs = [np.zeros((100, 2), "float32"), np.zeros((100, 2), "float32")]
+    channel = EchoSample(num_terms=num_terms, max_magnitude=10.0)
+    spec = tf.TensorSpec((None, 2))
+    rate = tf.function(lambda a, b: channel.rate([a, b]), input_signature=[spec, spec])
+    for found in (channel.rate(inputs), rate(*inputs)):
+        np.testing.assert_allclose(numpy(found), -2 * np.log(0.817523), rtol=1e-5)  # the released code's clip for M = 10
+    channel(inputs)
+    channel.adapt(inputs)
+    one = [x[:1] for x in inputs]  # it keeps the terms of the batch that the layer was built with
+    np.testing.assert_allclose(numpy(channel.rate(one)), -2 * np.log(0.817523), rtol=1e-5)
+
+
+def test_a_flow_s_code_has_the_density_of_a_change_of_variables():
+    channel = FlowSample(2, (8,), mean_only=False, seed=0, dtype="float64")
+    channel.build([(None, 3), (None, 3)])
+    rng = np.random.default_rng(0)
+    channel.set_weights([rng.normal(size=w.shape, scale=0.3) if w.shape and w.ndim else w for w in channel.get_weights()])
+    inputs = [rng.normal(size=(5, 3)), 0.3 * rng.normal(size=(5, 3))]
+    draw = channel.draw(inputs)
+    with tf.GradientTape() as tape:
+        base = tf.constant(numpy(draw.base))
+        tape.watch(base)
+        code = channel.from_base(base).code
+    log_det = np.linalg.slogdet(tape.batch_jacobian(code, base).numpy())[1]
+    of_base = tfd.MultivariateNormalDiag(inputs[0], np.exp(inputs[1])).log_prob(draw.base).numpy()
+    np.testing.assert_allclose(numpy(channel.log_prob(inputs, draw)), of_base - log_det, rtol=1e-8)
+    assert np.abs(log_det).max() > 0.1
+    wide = tfd.MultivariateNormalDiag(np.zeros(3), np.full(3, 2.0))
+    expected = of_base - log_det - wide.log_prob(code).numpy()
+    np.testing.assert_allclose(numpy(channel.rate(inputs, draw, wide)), expected, rtol=1e-8)
+    np.testing.assert_allclose(numpy(channel.mean(inputs)), numpy(channel.from_base(tf.constant(inputs[0])).code))
+    seeds = keras.random.SeedGenerator(0)
+    of_z0 = GaussianMixture(*map(ops.convert_to_tensor, inputs), "mixture", seeds)  # a density before the flow
+    base = GaussianMixture(of_z0.loc, of_z0.log_scale, "mixture", keras.random.SeedGenerator(0)).sample(4)
+    np.testing.assert_allclose(numpy(channel.generate(4, of_z0)), numpy(channel.from_base(base).code))
+
+
+def test_weights_are_the_ratio_of_the_code_s_density_to_the_marginal_s(gaussian):
+    wide = tfd.MultivariateNormalDiag(np.zeros(4), np.full(4, 2.0))
+    channel = GaussianSample(seed=0, dtype="float64")
+    draw = channel.draw(gaussian)
+    own = tfd.MultivariateNormalDiag(gaussian[0], np.exp(gaussian[1]))
+    expected = own.log_prob(draw.code).numpy() - wide.log_prob(draw.code).numpy()
+    np.testing.assert_allclose(numpy(channel.log_ratio(gaussian, draw, wide)), expected, rtol=1e-9)
 
 
 def test_heads_are_the_paper_s():

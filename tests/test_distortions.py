@@ -23,6 +23,22 @@ def test_bernoulli_nats_of_grey_levels_are_the_cross_entropy():
     np.testing.assert_allclose(ops.convert_to_numpy(found), [-0.3 * np.log(p) - 0.7 * np.log(1 - p)])
 
 
+def test_probabilities_are_the_cross_entropy_of_their_logits_and_reconstruct_themselves():
+    x, p = np.random.default_rng(0).uniform(0.05, 0.95, size=(2, 4, 3))
+    logits, probabilities = Bernoulli(dtype="float64"), Bernoulli(from_logits=False, dtype="float64")
+    found = ops.convert_to_numpy(probabilities(x, ops.convert_to_tensor(p)))
+    np.testing.assert_allclose(found, ops.convert_to_numpy(logits(x, ops.convert_to_tensor(np.log(p / (1 - p))))))
+    np.testing.assert_array_equal(probabilities.reconstruct(p), p)
+    np.testing.assert_allclose(logits.reconstruct(np.log(p / (1 - p))), p)
+
+
+def test_probabilities_of_0_and_1_are_rounded_to_a_ten_millionth():
+    found = ops.convert_to_numpy(
+        Bernoulli(from_logits=False, dtype="float64")(np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]]))
+    )
+    np.testing.assert_allclose(found, -np.log(1e-7), rtol=1e-6)
+
+
 def test_certain_and_wrong_stays_finite():
     found = Bernoulli(dtype="float64")(np.ones((1, 1)), ops.convert_to_tensor([[-300.0]]))
     np.testing.assert_allclose(ops.convert_to_numpy(found), [300.0])

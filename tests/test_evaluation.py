@@ -1,8 +1,9 @@
+import keras
 import numpy as np
 import pytest
 
 from echo_tf import Bernoulli, CallableDistortion
-from echo_tf.evaluation import evaluate
+from echo_tf.evaluation import evaluate, log_likelihood
 
 
 class Scripted:
@@ -31,6 +32,28 @@ def test_samples_are_averaged_within_each_image():
     found = evaluate(Scripted(), np.zeros((5, 1)), num_samples=2, progress=False)
     assert found["distortion_nats"]["mean"] == pytest.approx(20 * 2.0)
     assert found["rate_nats"]["mean"] == pytest.approx(2.0)
+
+
+class OfKnownWeights:
+    """A model with log importance weights x + k, k = 0, 1, ... counting the codes of an example in a call."""
+
+    measure_of_distortion, marginal = Bernoulli(), "a density"
+
+    def encoder(self, x):
+        return [x, x]
+
+    def log_weights(self, x, encodings):
+        return x[:, 0] + keras.ops.floor(keras.ops.arange(x.shape[0], dtype="float32") / 4)
+
+
+@pytest.mark.parametrize("number", [3, 10, 15])
+def test_the_likelihood_is_the_log_of_the_mean_weight_of_as_many_codes_as_were_asked_for(number):
+    x = np.linspace(0, 1, 4, dtype="float32")[:, None]
+    found = log_likelihood(OfKnownWeights(), x, number, batch_size=4, progress=False)
+    counts = np.arange(number) % 10  # ten codes a call
+    expected = -(x[:, 0] + np.log(np.mean(np.exp(counts))))
+    assert found["neg_log_likelihood_nats"]["mean"] == pytest.approx(expected.mean(), rel=1e-5)
+    assert found["neg_log_likelihood_nats"]["standard_error"] == pytest.approx(expected.std(ddof=1) / 2, rel=1e-5)
 
 
 def test_a_check_may_interrupt_between_batches():

@@ -5,7 +5,7 @@ import tensorflow_probability as tfp
 from keras import ops
 
 from echo_tf import StandardNormal, VampPrior
-from echo_tf.marginals import GaussianMixture
+from echo_tf.marginals import GaussianMixture, UnitInterval
 
 tfd = tfp.distributions
 
@@ -73,6 +73,10 @@ def test_pseudo_inputs_start_at_distinct_images_or_all_at_the_mean():
     np.testing.assert_allclose(ops.convert_to_numpy(released.pseudo_inputs), np.tile(images.mean(0), (20, 1, 1, 1)), rtol=1e-6)
     with pytest.raises(ValueError, match="20 pseudo-inputs need as many training examples, got 5"):
         true.start_from(images[:5])
+
+
+def test_pseudo_inputs_are_kept_within_0_and_1():
+    np.testing.assert_allclose(UnitInterval()(ops.convert_to_tensor([-0.5, 0.25, 1.5])), [0.0, 0.25, 1.0])
 
 
 @pytest.mark.parametrize("wrong", [{"num_pseudo_inputs": 0}, {"density": "sum"}, {"start": "zeros"}])

@@ -99,6 +99,8 @@ def test_donors_without_replacement_all_differ():
     assert len({tuple(row) for row in donors}) == 50
     ring = numpy(draw_donors(50, 30, 49, "ring"))
     assert all(len(set(row)) == 30 for row in ring)
+    starts = {tuple(row[:2]) for row in ring}  # places on one ring: of 50 draws of 49 some 31 differ
+    assert len(starts) > 15 and all(second == dict(starts)[first] for first, second in starts)
     short = numpy(draw_donors(10, 20, 9, "permutation"))
     assert all(len(set(row[:9])) == 9 for row in short) and short.shape == (10, 20) and short.max() < 9
 

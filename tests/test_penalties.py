@@ -21,6 +21,14 @@ def test_it_vanishes_for_equal_samples_and_is_weighted():
     assert float(twice(a)) == pytest.approx(2 * float(penalty(a)), rel=1e-5)
 
 
+def test_draws_are_of_the_standard_normal():
+    # of codes that are all 0, in d dimensions with a kernel of width h: E k(0, 0) = 1, E k(b, b') = (h² / (h² + 2))^(d/2) for
+    # two draws, of which a share of 1 / n are one and the same, E k(0, b) = (h² / (h² + 1))^(d/2)
+    n, d = 1500, 2
+    found = float(MaximumMeanDiscrepancy(3.0, bandwidth=1.0, seed=0)(np.zeros((n, d), "float32"))) / 3.0
+    assert found == pytest.approx(1 + 1 / n + (1 - 1 / n) / 3 - 2 / 2, abs=0.02)
+
+
 def test_fresh_draws_on_every_call():
     a = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
     penalty = MaximumMeanDiscrepancy(seed=0)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from echo_tf import EchoSample, adapt, echo_noise, exact_clip
+from echo_tf.standardization import Standardization
 from tests.small_models import autoencoder, bars
 
 
@@ -47,6 +48,14 @@ def test_a_constant_dimension_is_left_at_its_size(pair):
     code = numpy(EchoSample(num_terms=30, standardize=True)([loc, log_sigmoid], training=True))
     np.testing.assert_allclose(code[:, 2], 0, atol=1e-6)
     assert np.isfinite(code).all()
+
+
+def test_differences_that_are_rounding_are_no_spread():
+    code = np.float32([[1000.0, 0.0], [1000.0001, 1e-3]])  # a unit of the last place apart, and truly apart
+    layer = Standardization()
+    layer.build(code.shape)
+    layer.measure_once(code)
+    np.testing.assert_allclose(numpy(layer(code)), [[0, -1], [0, 1]], atol=2e-3)
 
 
 def test_no_gradient_flows_through_the_statistics(pair):

@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from echo_tf.kinds import ais, likelihood
 from echo_tf.runs import records
 from echo_tf.runs.settings import from_recorded
 from echo_tf.runs.studies import Study
-from echo_tf.tables import annealed_curves, summary
+from echo_tf.tables import annealed_curves, disentanglement, summary, total_correlation
 from echo_tf.tables.published import markdown
 
 PUBLISHED = """dataset,method,rate_nats,distortion_nats,neg_elbo_nats,neg_elbo_std,parameters_millions
@@ -152,6 +153,35 @@ def test_rows_that_would_look_alike_say_what_sets_them_apart(write):
     text = write_tables(results)
     assert "| short, learning_rate 0.001 |" in text and "| short, learning_rate 0.0003 |" in text
     assert "| Echo | 1 | short |" in text
+
+
+def a_result(**more):
+    """A result of a training, of which nothing but its settings is read, and what is given."""
+    return SimpleNamespace(settings=from_recorded(make_record(90.0, 0)["config"]), **more)
+
+
+def test_spreads_of_scores_are_standard_deviations_over_the_runs():
+    scores = [2.0, 4.0, 9.0]
+    group = [a_result(rows=lambda score=score: [{"representation": "mean", "mig_score": score}]) for score in scores]
+    [row] = disentanglement._rows(group)
+    assert row["mig_score"] == 5.0 and row["mig_std_over_seeds_score"] == pytest.approx(13**0.5)
+    [alone] = disentanglement._rows(group[:1])
+    assert np.isnan(alone["mig_std_over_seeds_score"])
+
+
+def test_total_correlations_are_means_their_errors_those_of_independent_draws_and_the_printed_ones_twice_as_large():
+    rows = [{"draws": 5, "noise_nats": nats, "code_nats": 1.0, "code_minus_noise_nats": 0.5} for nats in (2.0, 4.0, 9.0)]
+    errors = {"noise_standard_error_nats": [0.1, 0.2, 0.2], "code_minus_noise_standard_error_nats": [0.3, 0.0, 0.4]}
+    group = []
+    for i, row in enumerate(rows):
+        row |= {name: values[i] for name, values in errors.items()}
+        group.append(a_result(record={"analysis": {"total_correlation": row}}))
+    found = total_correlation.correlations([group]).iloc[0]
+    assert (found.total_correlation_nats, found.total_correlation_printed_nats) == (5.0, 10.0)
+    assert found.total_correlation_std_over_seeds_nats == pytest.approx(13**0.5)
+    assert found.total_correlation_standard_error_nats == pytest.approx(0.3 / 3)
+    assert found.total_correlation_printed_standard_error_nats == pytest.approx(0.6 / 3)
+    assert found.code_minus_noise_standard_error_nats == pytest.approx(0.5 / 3)
 
 
 def test_likelihoods_that_were_measured_later_stand_in_the_summary(write):

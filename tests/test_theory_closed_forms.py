@@ -129,6 +129,9 @@ def test_the_linear_beta_vae_is_where_numerical_optimisation_ends(variance, nois
     assert optimum.rate_nats == pytest.approx(rate, abs=1e-12)
     assert optimum.distortion_nats == pytest.approx(distortion, abs=1e-12)
     assert optimum.rate_nats == pytest.approx(gaussian_rate(optimum.squared_error, variance))
+    if optimum.rate_nats > 0:  # there R(D) has the slope that the optimum says
+        left, right = (gaussian_rate(optimum.squared_error * factor, variance) for factor in (0.999, 1.001))
+        assert (left - right) / (0.002 * optimum.squared_error) == pytest.approx(optimum.rate_distortion_beta, rel=1e-5)
 
 
 def test_the_posterior_collapses_exactly_from_the_ratio_of_the_variances_on():

@@ -33,6 +33,7 @@ def test_the_tutorial_s_table_is_right_but_for_its_first_row():
     assert shown.printed_rate_bits.notna().all() and binary_demo().printed_rate_bits.notna().sum() == 6
     np.testing.assert_allclose(shown.rate_bits, shown.printed_rate_bits, atol=6e-5)
     np.testing.assert_allclose(shown.distortion[1:], shown.printed_distortion[1:], atol=6e-5)
+    np.testing.assert_allclose(binary_demo("nats").printed_rate_nats[::5], shown.printed_rate_bits * LN2)
     assert shown.printed_distortion.iloc[0] == 0.2015 and shown.distortion.iloc[0] == pytest.approx(0.2, abs=1e-8)
 
 

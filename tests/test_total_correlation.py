@@ -31,6 +31,21 @@ def test_the_gradient_written_out_is_the_automatic_one():
         assert np.abs(right).max() > 1e-4
 
 
+def test_its_layers_are_those_of_the_papers():
+    network = Discriminator((1,))
+    network.build((None, 1))
+    for variable, value in zip(network.parameters, ([[1.0]], [0.5], [[1.0, -1.0]], [0.0, 0.25])):
+        variable.assign(value)
+    below, above = network.layers_of(np.array([[-1.0]], "float32")), network.layers_of(np.array([[1.0]], "float32"))
+    np.testing.assert_allclose(below[-1], [[-0.1, 0.35]], rtol=1e-6)  # a leaky ReLU of slope 0.2
+    np.testing.assert_allclose(above[-1], [[1.5, -1.25]], rtol=1e-6)
+    ratio = TotalCorrelation(2.0, units=(1,))
+    ratio.build((1, 1))
+    for variable, value in zip(ratio.discriminator.parameters, network.parameters):
+        variable.assign(value)
+    assert float(ratio(np.array([[1.0]], "float32"))) == pytest.approx(2.0 * 2.75)
+
+
 def test_its_steps_are_adam_s():
     codes, permuted = np.random.default_rng(0).normal(size=(2, 12, 3)).astype("float32")
     network, other = Discriminator((4,), seed=0), Discriminator((4,), seed=0)
