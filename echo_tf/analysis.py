@@ -11,6 +11,7 @@ from echo_tf.echo_sample import EchoSample
 from echo_tf.errors import InputError
 from echo_tf.gaussianity import binned_density, covariance_of, dimensions_shown, gaussianity_of, total_correlation
 from echo_tf.noise import draw_donors, echo_noise
+from echo_tf.precision import in_float32
 
 MOST_IMAGES = 10_000  # of more test images a random choice
 NOISE_BATCHES = 2_000  # batches of noise for the total correlation: 200,000 draws at batch size 100
@@ -56,7 +57,7 @@ def analyse(
     channel = model.channel
     if not isinstance(channel, EchoSample) or channel.num_terms is None or channel.multiplicative:
         raise InputError("the analysis is of additive Echo noise with a given num_terms: leave `analysis` out for this model.")
-    rng = np.random.default_rng(seed)
+    model, rng = in_float32(model), np.random.default_rng(seed)
     if len(x) > MOST_IMAGES:
         x = x[np.sort(rng.permutation(len(x))[:MOST_IMAGES])]
     loc, log_scale = _encodings(model, x, batch_size)

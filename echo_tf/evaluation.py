@@ -8,6 +8,7 @@ import tqdm
 from keras import ops
 
 from echo_tf import arguments, inputs
+from echo_tf.precision import in_float32
 
 
 def unit_of(model):
@@ -62,7 +63,7 @@ class _LogWeights(keras.Model):
     """Log importance weights of `samples` codes for each example, x (B, ...) -> (samples, B): Keras compiles its `predict`."""
 
     def __init__(self, model, samples):
-        super().__init__(name="log_weights")  # Keras would make a name that TensorFlow refuses
+        super().__init__(name="log_weights", autocast=False)  # Keras would make a name that TensorFlow refuses, and round x
         self.model, self.samples = model, samples
 
     def call(self, x):
@@ -89,6 +90,7 @@ def log_likelihood(model, x, num_samples, batch_size=100, check=lambda: None, pr
         raise ValueError("the density q(z|x) of an Echo channel is not known: there are no importance weights.")
     num_samples, x = arguments.integer("num_samples", num_samples), inputs.as_array(x, model.measure_of_distortion.limits)
     arguments.integer("batch_size", batch_size)
+    model = in_float32(model)  # weights are exponentiated, and an image has hundreds of terms
     at_once = min(num_samples, 10)  # a VampPrior encodes its pseudo-inputs anew on every call
     chunk = _LogWeights(model, at_once)
     calls = -(-num_samples // at_once)

@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 from scipy import stats
 
+from echo_tf.alive import alive
+
 HIGHEST, LOW, LOWEST = 9, 3, 1  # dimensions shown in Figure 6, by rate
-IN_USE = 0.01  # nats above its floor from which a dimension counts as used
 
 
 def covariance_of(moments):
@@ -86,10 +87,10 @@ def gaussianity_of(codes, small):
 def dimensions_shown(rates, floor):
     """The thirteen dimensions of Figure 6, by falling rate: the nine highest, three low ones and the lowest.
 
-    The three are the lowest that are in use, above the channel's floor of a dimension, where there are three.
+    The three are the lowest that are `alive`, above the channel's floor of a dimension, where there are three.
     """
     order = np.argsort(-np.asarray(rates), kind="stable")
     between = order[HIGHEST:-LOWEST]
-    used = between[np.asarray(rates)[between] > floor + IN_USE]
+    used = between[alive(rates, floor)[between]]
     low = used[-LOW:] if len(used) >= LOW else between[:LOW]
     return order if len(order) <= HIGHEST + LOW + LOWEST else np.concatenate([order[:HIGHEST], low, order[-LOWEST:]])

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from echo_tf import Bernoulli, GaussianSample, RateDistortionAutoencoder, VampPrior, WeightedSquaredError, isometry
+from echo_tf.alive import alive
 from echo_tf.isometry import theory
 from echo_tf.isometry.sources import VARIANCES
 from tests.small_models import autoencoder, bars, decoder, encoder
@@ -90,6 +91,88 @@ def test_any_linear_decoder_with_the_best_scales_has_norm_1_minus_variance():
     np.testing.assert_allclose(table["norm"], 1 - np.array([s2 for *_, s2 in optima]), rtol=1e-2)
     exact = 2 / (2 * d) * np.array([s2 for *_, s2 in optima]) * table["derivative_jvp"]
     np.testing.assert_allclose(exact, 1 - np.array([s2 for *_, s2 in optima]), rtol=1e-5)
+
+
+A, B, C = np.array([[1.0, 0.4], [-0.3, 0.8], [0.5, -1.1]]), np.array([[0.2, 0.0], [0.1, -0.3], [0.0, 0.2]]), (-1.0, -1.5)
+W, BIAS = np.array([[0.9, 0.3, -0.2], [0.1, 0.6, 0.4], [0.5, 0.5, 0.5]]), np.array([0.1, 0.0, -0.1])
+THREE = np.array([[1.2, -0.7, 0.3], [0.1, 0.9, -1.4], [-0.8, 0.2, 0.6]])
+
+
+def by_hand(reduction="sum", loss="down", beta=0.2):
+    """A linear VAE of three numbers, whose third dimension is the prior's."""
+    x, z = keras.Input((3,)), keras.Input((3,))
+    layers = [keras.layers.Dense(3) for _ in range(3)]
+    encoder, decoder = keras.Model(x, [layers[0](x), layers[1](x)]), keras.Model(z, layers[2](z))
+    pad = np.zeros((3, 1))
+    layers[0].set_weights([np.hstack([A, pad]), np.zeros(3)])
+    layers[1].set_weights([np.hstack([B, pad]), np.array([*C, 0.0])])
+    layers[2].set_weights([W, BIAS])
+    measure = WeightedSquaredError(loss, reduction)
+    return RateDistortionAutoencoder(encoder, GaussianSample(seed=0), decoder, distortion=measure, beta=beta)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_the_analysis_of_three_points_by_hand(reduction):
+    beta, share = 0.2, {"sum": 1.0, "mean": 1 / 3}[reduction]
+    found = isometry.examine(by_hand(reduction, beta=beta), THREE, log_prob=lambda x: -x[:, 0])
+    mu, scale = np.hstack([THREE @ A, np.zeros((3, 1))]), np.exp(np.hstack([THREE @ B + C, np.zeros((3, 1))]))
+
+    def a(x):
+        return 2 / 3 + 2 / 21 * (x**2).sum(axis=1)
+
+    def cost(z):
+        return share * a(THREE) * ((THREE - z @ W - BIAS) ** 2).sum(axis=1)
+
+    rate = 0.5 * (mu**2 + scale**2 - 1) - np.log(scale)
+    derivative = share * a(mu @ W + BIAS)[:, None] * (W**2).sum(axis=1)
+    norm = 2 / beta * scale**2 * derivative
+    table = found.table.sort_values("latent")
+    assert list(table["alive"]) == [True, True, False] and found.table["inverse_variance"].is_monotonic_decreasing
+    expected = {"kl_nats": rate, "inverse_variance": 1 / scale**2, "derivative": derivative, "derivative_jvp": derivative}
+    expected |= {"norm": norm, "norm_plus_variance": norm + scale**2}
+    for name, values in expected.items():
+        np.testing.assert_allclose(table[name], values.mean(axis=0), rtol=1e-3, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(table["norm_sd"], norm.std(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(table["derivative_sd"], derivative.std(axis=0), rtol=1e-3)
+
+    prior = (-0.5 * (mu**2 + np.log(2 * np.pi)))[:, :2].sum(axis=1)
+    bound = -(0.5 * (cost(mu + scale) + cost(mu - scale)) / beta + rate.sum(axis=1))
+    posterior, weight = prior + np.log(scale[:, :2]).sum(axis=1), np.log(a(THREE))  # a^{n/2} of n = 2 that are alive
+    logs = {"prior": prior, "bound": bound, "posterior_unweighted": posterior}
+    logs |= {"posterior": posterior + weight, "objective": bound + weight}
+    assert found.estimates.keys() == logs.keys()
+    for name, values in logs.items():
+        np.testing.assert_allclose(found.estimates[name], values, rtol=1e-4, err_msg=name)
+
+    losses = found.losses
+    assert losses["rate_nats"] == pytest.approx(rate.sum(axis=1).mean(), rel=1e-5)
+    assert losses["transform_loss"] == pytest.approx(cost(mu).mean(), rel=1e-5)
+    assert losses["objective_nats"] == pytest.approx(losses["distortion"] / beta + losses["rate_nats"])
+    assert losses["theoretical_coding_loss"] == pytest.approx(2 * beta / 2)
+    cosine = W[0] @ W[1] / np.sqrt(W[0] @ W[0] * (W[1] @ W[1]))
+    assert losses["mean_abs_cosine"] == pytest.approx(abs(cosine), rel=1e-4)
+
+    p, log_p = np.exp(-THREE[:, 0]), -THREE[:, 0]
+    np.testing.assert_allclose(found.log_density, log_p)
+    m, slopes = {"sum": 1, "mean": 3}[reduction], found.slopes(beta, {"sum": 1, "mean": 3}[reduction])
+    constants = {"posterior": 2 / beta / m, "objective": 1 / (np.pi * beta * m)}  # to the power n / 2 = 1
+    for name, constant in constants.items():
+        q = constant * np.exp(logs[name])
+        assert slopes[name] == pytest.approx((p @ q) / (q @ q), rel=1e-3)
+        assert found.correlations()[name] == pytest.approx(np.corrcoef(p, q)[0, 1], rel=1e-4)
+
+
+def test_a_distortion_that_is_a_mean_over_elements_has_the_slopes_of_the_sum():
+    whole = isometry.examine(by_hand(beta=0.3), THREE, log_prob=lambda x: -x[:, 0]).slopes(0.3)
+    part = isometry.examine(by_hand("mean", beta=0.1), THREE, log_prob=lambda x: -x[:, 0]).slopes(0.1, 3)
+    assert part == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_dimension_is_alive_from_0_05_nats_above_that_of_one_that_carries_nothing():
+    trained = [3.1, 0.8, 0.19, 0.0215, 0.0106, 0.0041]  # MNIST, lambda = 10,000: the rest of a spectrum behind its gap
+    assert list(alive(trained)) == [True, True, True, False, False, False]
+    assert list(alive([0.0499, 0.0501])) == [False, True]
+    assert list(alive([0.1926, 0.2173, 0.24], idle_nats=0.1793)) == [False, False, True]
 
 
 def test_statistics_do_not_depend_on_the_scale_of_the_distortion(points, source):

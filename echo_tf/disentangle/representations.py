@@ -10,6 +10,7 @@ from keras import ops
 from echo_tf import arguments
 from echo_tf.echo_sample import EchoSample
 from echo_tf.noise import draw_donors, echo_noise, exact_clip
+from echo_tf.precision import in_float32
 
 REPRESENTATIONS = ("mean", "sampled", "released")
 
@@ -42,7 +43,7 @@ def representation(model, kind="mean", encode=None, donors=None, seed=0):
     is_echo = isinstance(model.channel, EchoSample)
     if kind == "sampled" and is_echo and donors is None:
         raise ValueError('"sampled" of an Echo model makes its noise of images at random: give donors, their encodings.')
-    encode = encode or model.encode
+    encode = encode or in_float32(model).encode
     if kind == "mean":
         return Representation(encode, lambda loc, log_scale: loc)
     if not is_echo:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from echo_tf.figures import style
-from echo_tf.tables.isometric_toys import IN_TABLES, LATENTS, trainings
+from echo_tf.tables.isometric_toys import IN_TABLES, LATENTS, alike, file_name, trainings
 
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE)
 MARKERS = ("o", "s", "^", "D", "v")
@@ -19,21 +19,26 @@ IDEAL = {"ratio_z2": 4.0, "ratio_z3": 16.0}
 
 
 def write(material):
-    """Draws <source>_<loss>_<preset> of each group, means over seeds, and <preset>_ratios; returns the paths of the PNGs."""
+    """Draws <source>_<loss>_<preset> of each group, means over seeds, and <preset>_ratios; returns the paths of the PNGs.
+
+    Groups are of equal settings; those that differ in others than these have them in their names.
+    """
     every = trainings(material)
     if every.empty:
         return []
     every = every[every["weights"] == "averaged"]
     folder, paths = Path(material.results, "figures", material.study), []
-    for (source, loss, preset), rows in every.groupby(["source", "loss", "preset"], sort=False):
+    for names, rows in alike(every, ["source", "loss", "preset"]):
+        source, loss, *preset = names
         table = rows.groupby("multiplier").mean(numeric_only=True).reset_index()
         shown = OF_SQUARE if loss == "square" else tuple(CORRELATIONS)
-        figure = style.drawn(_draw, table, shown, f"{source}, {loss}, preset {preset}")
+        figure = style.drawn(_draw, table, shown, f"{source}, {loss}, preset {', '.join(preset)}")
         columns = [c for c in table if c.startswith(("multiplier", "norm_z", "ratio_", "correlation_"))]
-        paths.append(style.save(figure, folder / f"{source}_{loss}_{preset}", {"": table[columns]}))
-    for preset, rows in every[every["multiplier"] == IN_TABLES].groupby("preset", sort=False):
+        paths.append(style.save(figure, folder / file_name(*names), {"": table[columns]}))
+    for preset, rows in alike(every[every["multiplier"] == IN_TABLES], ["preset"]):
         table = rows.groupby(["source", "loss"], sort=False)[list(IDEAL)].mean().reset_index()
-        paths.append(style.save(style.drawn(_draw_ratios, table, preset), folder / f"{preset}_ratios", {"": table}))
+        figure = style.drawn(_draw_ratios, table, ", ".join(preset))
+        paths.append(style.save(figure, folder / file_name(*preset, "ratios"), {"": table}))
     return paths
 
 

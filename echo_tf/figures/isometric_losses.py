@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_tf.figures import style
 from echo_tf.isometry.theory import approximate_losses, normal_curves
-from echo_tf.tables.isometric_toys import trainings
+from echo_tf.tables.isometric_toys import alike, file_name, trainings
 
 STYLES = {"mix": (style.BLUE, "o"), "ramp": (style.VERMILLION, "s"), "norm": (style.GREEN, "^")}
 
@@ -21,11 +21,11 @@ def write(material):
         return []
     every = every[(every["weights"] == "averaged") & (every["loss"] == "square")]
     paths = []
-    for preset, rows in every.groupby("preset", sort=False):
+    for preset, rows in alike(every, ["preset"]):
         table = rows.assign(beta=1 / rows["multiplier"])[["source", "seed", "beta", "coding_loss", "transform_loss"]]
-        figure = style.drawn(_draw, table, f"square loss, preset {preset}")
+        figure = style.drawn(_draw, table, f"square loss, preset {', '.join(preset)}")
         exact = normal_curves(np.geomspace(table["beta"].min(), table["beta"].max(), 60))
-        stem = Path(material.results, "figures", material.study, f"{preset}_losses")
+        stem = Path(material.results, "figures", material.study, file_name(*preset, "losses"))
         paths.append(style.save(figure, stem, {"": table, "_exact": exact}))
     return paths
 

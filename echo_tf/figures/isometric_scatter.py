@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from echo_tf.figures import style
+from echo_tf.tables.isometric_toys import file_name, groups
 
 ESTIMATES = {  # name -> what the axis says; the order is that of the arrays
     "prior": "p(μ(x))",
@@ -20,20 +21,19 @@ WITH_WEIGHTS = ("prior", "bound", "posterior", "objective")
 
 def write(material):
     """Draws <study>/<source>_<loss>_<preset>_seed<seed>_scatter of each group; returns the paths of the PNGs."""
-    paths = []
-    for result in material.own:
-        if not (result.finished and result.settings.kind == "isometry" and result.settings.model.kind == "toy"):
-            continue
+    folder, paths = Path(material.results, "figures", material.study), []
+    for apart, result in [(apart, result) for apart, group in groups(material) for result in group]:
         model, arrays = result.settings.model, result.arrays("scatter")
         [key] = arrays
         [training] = [t for t in result.record["trainings"] if f"{t['multiplier']:g}" == key and t["weights"] == "averaged"]
         p, *logs = np.exp(arrays[key].astype(np.float64))
         table = pd.DataFrame({"p": p, **dict(zip(ESTIMATES, logs))})
-        title = f"{model.source}, {model.loss}, λ = {key}, preset {result.settings.preset}"
+        preset = [result.settings.preset, *filter(None, [apart])]
+        title = f"{model.source}, {model.loss}, λ = {key}, preset {', '.join(preset)}"
         shown = WITHOUT_WEIGHTS if model.loss == "square" else WITH_WEIGHTS
         figure = style.drawn(_draw, table, training["correlations"], shown, title)
-        name = f"{model.source}_{model.loss}_{result.settings.preset}_seed{model.seed}_scatter"
-        paths.append(style.save(figure, Path(material.results, "figures", material.study, name), {"": table}))
+        name = file_name(model.source, model.loss, *preset, f"seed{model.seed}", "scatter")
+        paths.append(style.save(figure, folder / name, {"": table}))
     return paths
 
 

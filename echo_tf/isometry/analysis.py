@@ -7,18 +7,18 @@ Reference: "Quantitative Understanding of VAE as a Non-linearly Scaled Isometric
 import math
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
 from keras import ops
 
 from echo_tf import arguments, inputs
+from echo_tf.alive import alive
 from echo_tf.isometry.encoding import Encoded, encoded, encoded_by_echo, normal_log_density
 from echo_tf.isometry.losses import WeightedSquaredError, weight
 from echo_tf.isometry.metric import bilinear, excess, second_derivative, tangent
+from echo_tf.precision import in_float32, without_tensor_float_32
 
 STEP = 1e-2  # of the finite difference
-ALIVE_NATS = 0.01  # mean rate above which a dimension counts as used; the paper gives no threshold
 MOST_ROWS, MOST_ELEMENTS = 16_384, 8_000_000  # codes and elements of their outputs that the decoder is given at once
 DRAWS = 10  # codes of each image, for the means over the noise
 ORTHOGONALITY_IMAGES = 200
@@ -35,12 +35,14 @@ class Analysis(NamedTuple):
         "posterior" a^{n/2} p(mu) prod sigma and "objective" a^{n/2} exp(-L / beta); the last two with
         "posterior_unweighted" and "bound" as they are without a.
     log_density: log p(x) of the images, if it was given.
+    idle_nats: the rate of a dimension that carries nothing: 0, or Echo's -log clip.
     """
 
     table: pd.DataFrame
     losses: dict
     estimates: dict
     log_density: np.ndarray | None = None
+    idle_nats: float = 0.0
 
     def correlations(self) -> dict[str, float]:
         """Pearson's R of p(x) and each estimate, on a linear scale.
@@ -88,7 +90,7 @@ def analyse(model, images, beta=None, seed=0) -> pd.DataFrame:
             derivative_jvp: the same exactly, x_z' G x_z by forward-mode differentiation.
             norm: (2 / beta) sigma^2 D', 1 for a dimension that is used (equation 20).
             norm_plus_variance: norm + sigma^2, 1 for every dimension at the optimum, dead ones included.
-            norm_sd, derivative_sd: standard deviations over images. alive: whether kl_nats is above 0.01.
+            norm_sd, derivative_sd: standard deviations over images. alive: whether kl_nats is above 0.05 (`echo_tf.alive`).
         Its `attrs["losses"]` are those of `Analysis`.
 
     Raises:
@@ -105,8 +107,8 @@ def analyse_echo(model, images, beta=None, seed=0) -> pd.DataFrame:
     that is larger for all images makes the code itself wider, by 1 / (1 - s_j^2): at the optimum of independent dimensions of
     constant scale the norm is 1 - s_j^2, where a VAE's is 1 - sigma_j^2. Where dimensions are correlated, as they are in
     practice, and scales differ among images, single norms stray far from that. In the columns, kl_nats is -log s_j,
-    inverse_variance E[s_j^-2], norm_plus_variance norm + s_j^2, and "alive" means a rate above the channel's floor. Codes are
-    drawn by the model's own layer, whatever the seed.
+    inverse_variance E[s_j^-2], norm_plus_variance norm + s_j^2, and "alive" a rate 0.05 nats above the channel's floor. Codes
+    are drawn by the model's own layer, whatever the seed.
     """
     return _with_losses(examine_echo(model, images, beta, seed))
 
@@ -132,6 +134,7 @@ def examine_echo(model, images, beta=None, seed=0, log_prob=None, check=None) ->
     return _examine(encoded_by_echo, model, images, beta, seed, log_prob, check)
 
 
+@without_tensor_float_32()
 def _examine(encode, model, images, beta, seed, log_prob, check):
     if not hasattr(model, "measure_of_distortion") or not hasattr(model, "beta"):
         raise ValueError(f"the analysis needs a RateDistortionAutoencoder, got {type(model).__name__}.")
@@ -139,6 +142,7 @@ def _examine(encode, model, images, beta, seed, log_prob, check):
     images = inputs.as_array(images, model.measure_of_distortion.limits)
     if len(images) < 2:
         raise ValueError(f"statistics over images need 2 or more, got {len(images)}.")
+    model = in_float32(model)  # a step of 0.01 is lost in half precision
     rows = _rows_at_once(images)
     codes = encode(model, images, min(len(images), rows))
     check = check or (lambda: None)
@@ -149,7 +153,8 @@ def _examine(encode, model, images, beta, seed, log_prob, check):
     per_image = losses.pop("per_image")
     losses |= {"theoretical_coding_loss": int(table["alive"].sum()) * beta / 2, "mean_abs_cosine": cosine}
     estimates = _estimates(model, images, codes, table, per_image)
-    return Analysis(table, losses, estimates, None if log_prob is None else np.asarray(log_prob(images), np.float64))
+    log_density = None if log_prob is None else np.asarray(log_prob(images), np.float64)
+    return Analysis(table, losses, estimates, log_density, codes.idle_nats)
 
 
 def _table(codes: Encoded, derivatives, beta):
@@ -168,7 +173,7 @@ def _table(codes: Encoded, derivatives, beta):
         "norm_plus_variance": (norm + share).mean(axis=0),
         "norm_sd": norm.std(axis=0),
         "derivative_sd": difference.std(axis=0),
-        "alive": rate - codes.idle_nats > ALIVE_NATS,
+        "alive": alive(rate, codes.idle_nats),
     }
     return pd.DataFrame(columns).sort_values("inverse_variance", ascending=False, kind="stable", ignore_index=True)
 
@@ -216,7 +221,7 @@ def _losses(model, images, codes, beta, rows_at_once, seed, check):
     draws = [codes.draw(random) for _ in range(DRAWS)]
     for rows in _batches(len(images), rows_at_once):
         x, mean, scale = images[rows], codes.mean[rows], codes.scale[rows]
-        x = ops.convert_to_tensor(np.asarray(x, keras.config.floatx()))
+        x = ops.convert_to_tensor(x, dtype=measure.compute_dtype)
         base = decode(ops.convert_to_tensor(mean))
         sums[1] += float(ops.sum(measure(x, base)))
         for z in draws:
@@ -240,14 +245,14 @@ def _losses(model, images, codes, beta, rows_at_once, seed, check):
 
 def _estimates(model, images, codes, table, distortion_over_beta):
     """The logs of the four estimates of p(x), and of one of them without a(x); in nats, up to a constant."""
-    alive = table.loc[table["alive"], "latent"].to_numpy()
-    prior = normal_log_density(codes.mean[:, alive]).sum(axis=1)
+    used = table.loc[table["alive"], "latent"].to_numpy()
+    prior = normal_log_density(codes.mean[:, used]).sum(axis=1)
     bound = -(distortion_over_beta + codes.rate_nats.sum(axis=1))
-    posterior = prior + np.log(codes.scale[:, alive].astype(np.float64)).sum(axis=1)
+    posterior = prior + np.log(codes.scale[:, used].astype(np.float64)).sum(axis=1)
     log_a = np.zeros(len(images))
     if isinstance(model.measure_of_distortion, WeightedSquaredError):
         flat = np.asarray(images, np.float64).reshape(len(images), -1)
-        log_a = 0.5 * len(alive) * np.log(weight(model.measure_of_distortion.loss, flat))
+        log_a = 0.5 * len(used) * np.log(weight(model.measure_of_distortion.loss, flat))
     return {
         "prior": prior,
         "bound": bound,
@@ -262,13 +267,13 @@ def _linear(log):
     return np.exp(log - np.max(log))
 
 
-def _mean_abs_cosine(model, codes, alive):
+def _mean_abs_cosine(model, codes, used):
     """The mean |cosine| between columns of the scaled Jacobian at some images, over pairs of alive dimensions."""
-    if len(alive) < 2:
+    if len(used) < 2:
         return None
     z = ops.convert_to_tensor(codes.mean[np.linspace(0, len(codes.mean) - 1, ORTHOGONALITY_IMAGES).astype(int)])
     decode, columns = _decoder(model), []
-    for j in alive[:32]:
+    for j in used[:32]:
         direction = np.zeros(z.shape, np.float32)
         direction[:, j] = 1
         base, column = tangent(decode, z, ops.convert_to_tensor(direction))

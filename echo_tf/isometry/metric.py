@@ -1,6 +1,7 @@
 """The metric tensor of a distortion: D(x, x + d) = d' G_x d + a constant + higher order, without a factor 1/2.
 
-Reference: isometric VAE paper, equations 24, 66-79. All of it in terms of the decoder's output, logits too.
+Reference: isometric VAE paper, equations 24, 66-79. All of it in terms of the decoder's output, logits too, and in
+the distortion's precision, which is float32 or better.
 """
 
 import keras
@@ -22,6 +23,7 @@ def bilinear(measure, output, u, v):
     Returns:
         (B,), or None for a distortion whose metric has no closed form here.
     """
+    output, u, v = (ops.cast(one, measure.compute_dtype) for one in (output, u, v))
     if isinstance(measure, StructuralDissimilarity):
         return structural_similarity.bilinear(output, u, v)
     diagonal = diagonal_of(measure, output)
@@ -55,6 +57,7 @@ def excess(measure, base, output):
 
     The difference is taken element by element: both terms of a likelihood are large, and alike.
     """
+    base, output = (ops.cast(one, measure.compute_dtype) for one in (base, output))
     x = measure.reconstruct(base)
     try:
         difference = measure.of_each_element(x, output) - measure.of_each_element(x, base)

@@ -8,6 +8,7 @@ from echo_tf import disentangle
 from echo_tf.echo_sample import EchoSample
 from echo_tf.errors import InputError
 from echo_tf.kinds._training import data_of
+from echo_tf.precision import in_float32
 
 DONORS = 1_000  # random images, of whose encodings Echo's independent noise is made
 SHOWN = 10  # images reconstructed
@@ -18,7 +19,7 @@ TRAVERSAL_RANGE = (0.01, 0.99)  # quantiles of a dimension over the dataset
 def perform(settings, place):
     """The scores of each representation of `disentangle.Settings`. Returns what the record says of it."""
     started = time.perf_counter()
-    model, data = place.model(settings.model), _all_combinations(settings, place)
+    model, data = in_float32(place.model(settings.model)), _all_combinations(settings, place)
     encoded = disentangle.Encoded(data, lambda images: model.encode(images, 512), check=place.check)
     places = np.prod(encoded.factor_sizes, dtype=int)
     donors = encoded.encode(np.random.default_rng(settings.seed).choice(places, DONORS))

@@ -65,7 +65,8 @@ def _images(settings, place):
 
 def _entry(found):
     table = {name: [_short(value) for value in column] for name, column in found.table.items()}
-    return {"table": table, "losses": {name: _short(value) for name, value in found.losses.items()}}
+    losses = {name: _short(value) for name, value in found.losses.items()}
+    return {"table": table, "losses": losses, "idle_nats": _short(found.idle_nats)}
 
 
 def _short(value):

@@ -5,6 +5,7 @@ Of a group of toy trainings (kind `toy`), every one of them; of an autoencoder, 
 
 import pydantic
 
+from echo_tf.alive import alive
 from echo_tf.runs.place import Place
 from echo_tf.runs.settings import MOST, Measurement
 from echo_tf.runs.settings import Settings as Core
@@ -51,7 +52,7 @@ def perform(settings: Settings, place: Place) -> dict:
 def rows(record: dict) -> list[dict]:
     """A row a latent dimension (of each training of a toy group, and of its averaged and its last weights)."""
     found = []
-    for training in record["trainings"]:
+    for training in trainings(record):
         shared = {name: training[name] for name in ("multiplier", "weights") if name in training}
         found += [{**shared, **dict(zip(training["table"], row))} for row in zip(*training["table"].values())]
     if not found:
@@ -59,9 +60,21 @@ def rows(record: dict) -> list[dict]:
     return found
 
 
+def trainings(record: dict) -> list[dict]:
+    """What was found of each model, with the dimensions and the theoretical coding loss that today's `alive` makes of the
+    rates, whatever the threshold was when they were measured."""
+    found = []
+    for one in record["trainings"]:
+        used = alive(one["table"]["kl_nats"], one.get("idle_nats", 0.0)).tolist()
+        beta = 1 / one["multiplier"] if "multiplier" in one else record["config"]["model"]["beta"]
+        losses = {**one["losses"], "theoretical_coding_loss": sum(used) * beta / 2}
+        found.append({**one, "table": {**one["table"], "alive": used}, "losses": losses})
+    return found
+
+
 def line(record: dict) -> str:
-    every = record["trainings"]
-    alive = [sum(training["table"]["alive"]) for training in every]
+    every = trainings(record)
+    used = [sum(training["table"]["alive"]) for training in every]
     norms = [n for training in every for n, a in zip(training["table"]["norm"], training["table"]["alive"]) if a]
     mean = f"mean norm {sum(norms) / len(norms):.3f}" if norms else "no norm"
-    return f"{sum(alive)} of {sum(len(t['table']['alive']) for t in every)} latent dimensions are alive, {mean}"
+    return f"{sum(used)} of {sum(len(t['table']['alive']) for t in every)} latent dimensions are alive, {mean}"

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from echo_tf.files import write_atomically
+from echo_tf.kinds.isometry import trainings
 from echo_tf.runs.records import told_apart
 from echo_tf.tables import Material
 from echo_tf.tables.published import in_words, markdown
@@ -20,7 +21,7 @@ def write(material: Material) -> str | None:
     words = told_apart([result.settings for result in found], _shown)
     for result, set_apart_by in zip(found, words):
         table = pd.DataFrame(result.rows())
-        model, [training] = result.settings.model, result.record["trainings"]
+        model, [training] = result.settings.model, trainings(result.record)
         names = {"run": result.settings.run_name, "dataset": model.dataset, "method": model.method}
         names["beta"] = model.beta
         every.append(table.assign(**names)[[*names, *table.columns]])

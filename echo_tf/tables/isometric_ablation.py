@@ -2,7 +2,7 @@
 
 from echo_tf.files import write_atomically
 from echo_tf.tables import Material
-from echo_tf.tables.isometric_toys import LATENTS, trainings
+from echo_tf.tables.isometric_toys import LATENTS, preset_of, trainings
 from echo_tf.tables.published import in_words, markdown
 
 
@@ -24,7 +24,7 @@ def write(material: Material) -> str | None:
     ]
     heads += ["D_T / D_C", "R prior", "R exp(−L/β)", "R posterior", "R objective", "|cos|"]
     rows = [
-        [row["source"], row["loss"], f"{row['multiplier']:g}", row["preset"]]
+        [row["source"], row["loss"], f"{row['multiplier']:g}", preset_of(row)]
         + [in_words(row[f"norm_{z}"], ".3f") for z in LATENTS]
         + [in_words(row[name], ".2f") for name in ("ratio_z2", "ratio_z3", "rate_nats")]
         + [in_words(row["coding_loss"] / row["theoretical_coding_loss"] if row["theoretical_coding_loss"] else None, ".3f")]
@@ -34,6 +34,6 @@ def write(material: Material) -> str | None:
         for row in table[table["weights"] == "averaged"].to_dict("records")
     ]
     text = "\n".join([f"# {material.study}: all trainings, averaged weights", "", *markdown(heads, rows)]) + "\n"
-    write_atomically(f"{material.stem}_ablation.csv", table.to_csv(index=False, float_format="%.9g"))
+    write_atomically(f"{material.stem}_ablation.csv", table.drop(columns="apart").to_csv(index=False, float_format="%.9g"))
     write_atomically(f"{material.stem}_ablation.md", text)
     return text

@@ -7,7 +7,7 @@ import pandas as pd
 
 from echo_tf.files import write_atomically
 from echo_tf.tables import Material
-from echo_tf.tables.isometric_toys import IN_TABLES, LATENTS, TITLES, trainings
+from echo_tf.tables.isometric_toys import IN_TABLES, LATENTS, TITLES, preset_of, trainings
 from echo_tf.tables.published import beside, in_words, markdown
 
 QUANTITIES = {  # the paper's -> (ours, in words)
@@ -46,6 +46,7 @@ def write(material: Material, loss: str = "square") -> str | None:
 
 def _lines(row):
     shared = {name: row[name] for name in ("source", "preset", "epochs", "points", "seed", "weights")}
+    shared["preset"] = preset_of(row)
     for quantity, (name, _) in QUANTITIES.items():
         values = {latent: row.get(f"{name}_{latent}", 1.0) for latent in LATENTS}  # the ratio of z1 to itself
         yield {**shared, "loss": TITLES[row["loss"]], "quantity": quantity, **values}
