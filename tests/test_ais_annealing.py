@@ -239,13 +239,6 @@ def test_weights_of_equal_logs_are_equal_and_dead_chains_count_nothing():
     assert np.allclose(weights[:, 0], [0.5, 0.5, 0]) and np.allclose(ess, [2, 0])
 
 
-def test_a_way_back_whose_last_segment_is_one_step_to_0_gives_a_table():
-    target = Linear().target()
-    way = sigmoid_schedule(12, 3.0, 11).reversed()
-    table = finished(Annealing(target, way, Sampler(**BETTER), 4, start=np.zeros((4, 8)))).tuned()
-    assert np.isfinite(table.centers).all() and (np.diff(table.centers) > 0).all() and len(table.values) == 10
-
-
 def test_step_sizes_between_records_are_log_linear():
     table = StepSizes(np.array([1.0, 100.0]), np.array([1.0, 100.0]), np.array([[0.4], [0.04]]), np.ones(2), "t", "s", 1)
     assert np.allclose(table.at(np.array([0.01, 1, 10, 100]))[:, 0], [0.4, 0.4, 0.4 / 10**0.5, 0.04])

@@ -206,6 +206,12 @@ def test_encoders_of_a_linear_decoder_reach_its_closed_form_and_are_never_below(
     [
         (lambda model: ais.Settings(study="more", model=model, **SMALL, wide_weight=1.0), "less than 1"),
         (lambda model: ais.Settings(study="more", model=model, **SMALL, blur=0.0), "greater than 0"),
+        (
+            lambda model: ais.Settings(
+                study="more", model=model, **SMALL, distortion="own", features=classifier.Settings(dataset="tiny", epochs=1)
+            ),
+            "must be squared_error",
+        ),
         (lambda model: ais.Settings(study="more", model=model, **SMALL, features=model), "training of a classifier"),
         (lambda model: variational.Settings(study="more", model=model, betas=(2, 1), epochs=1), "they must rise"),
         (lambda model: GaussianBlur(-1.0), "width must be a positive"),
@@ -224,11 +230,8 @@ def test_what_does_not_fit_is_refused(make, words):
         make(tiny(method="vae"))
 
 
-def test_a_decoder_of_logits_and_data_without_labels_are_refused(tmp_path):
+def test_a_classifier_of_data_without_labels_is_refused(tmp_path):
     given = tools(tmp_path)
-    with pytest.raises(InputError, match="gives logits"):
-        small = {"betas": (1.0,), "epochs": 1, "batch_size": 10, "num_images": 5}
-        done(given, variational.Settings(study="more", model=tiny(method="vae"), **small))
     with pytest.raises(InputError, match="needs labels, and tiny has none"):
         run(classifier.Settings(study="more", dataset="tiny", epochs=1, batch_size=10), given)
 

@@ -5,7 +5,7 @@ from echo_tf.lazy import lazily
 _HOMES = {
     "annealing": ["Annealed", "Annealing"],
     "bidirectional": ["bidirectional_gap"],
-    "decoders": ["GaussianBlur", "blurred", "in_features"],
+    "decoders": ["GaussianBlur", "blurred", "in_features", "of_means"],
     "curve": ["rate_distortion_curve"],
     "plan": ["PRESETS", "Plan"],
     "plotting": ["plot"],

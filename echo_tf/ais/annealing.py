@@ -17,13 +17,12 @@ from echo_tf import arguments
 from echo_tf.ais.preconditioning import factor_of
 from echo_tf.ais.sampler import DEFAULT
 from echo_tf.ais.schedule import Schedule
-from echo_tf.ais.step_sizes import START, StepSizes
+from echo_tf.ais.step_sizes import START, StepSizes, scale_of
 from echo_tf.ais.steps import compiled, seed_of
 from echo_tf.ais.target import Point, Target
 
 STEPS_A_CALL = 32  # so that a request to stop is heard
 WORTH_COMPILING = 2_000  # transitions
-RANGE = 0.15  # acceptance this far from its goal is reported
 
 
 class Annealed(NamedTuple):
@@ -70,7 +69,7 @@ class Annealing:
         start: (B, k) where all chains of an image start; None: at draws from the prior.
 
     Raises:
-        ValueError: for a sampler that none can be, or a start of another shape.
+        ValueError: for a sampler that none can be, a table that no round can have found, or a start of another shape.
     """
 
     def __init__(self, target: Target, schedule: Schedule, sampler=DEFAULT, num_chains=40, seed=0, step_sizes=None, start=None):
@@ -78,14 +77,18 @@ class Annealing:
         num_chains = arguments.integer("num_chains", num_chains)
         self.target, self.schedule, self.sampler, self.seed = target, schedule, sampler, int(seed)
         self.num_chains, self.table = int(num_chains), step_sizes
+        self.scale = scale_of(target)  # of the prior
+        self._unit = 1.0 if sampler.rule == "cumulative" else self.scale
         self._width = min(STEPS_A_CALL, int(np.diff([0, *schedule.ends]).max()))
         columns = target.num_images * (num_chains if sampler.step_sizes_per == "chain" else 1)
-        if step_sizes is not None and step_sizes.values.shape[1] != columns:
-            raise ValueError(f"the table of step sizes has {step_sizes.values.shape[1]} columns, needed are {columns}.")
+        if step_sizes is not None:
+            step_sizes.check_numbers()
+            if step_sizes.values.shape[1] != columns:
+                raise ValueError(f"the table of step sizes has {step_sizes.values.shape[1]} columns, needed are {columns}.")
         self.images = target.tiled(num_chains)
         # a plain graph takes milliseconds a step more, XLA seconds once
         xla = int(schedule.ends[-1]) >= WORTH_COMPILING and target.fast_under_xla
-        self._run = compiled(target, sampler, self.num_chains, step_sizes is None, xla)
+        self._run = compiled(target, sampler, self.num_chains, step_sizes is None, xla, self._unit)
         if start is not None and np.shape(start) != (target.num_images, target.latent_dim):
             raise ValueError(f"start must be {(target.num_images, target.latent_dim)}, got {np.shape(start)}.")
         self._begin(columns, start)
@@ -110,17 +113,12 @@ class Annealing:
         return Annealed(self.schedule.recorded[: self.done], **rows)
 
     def tuned(self, settings: str = "") -> StepSizes:
-        """The table of step sizes that the round has found; see `StepSizes`."""
+        """The table of step sizes that the round, one of rising beta, has found; see `StepSizes`."""
         found = self.result()
         deviations = np.sqrt(np.mean(np.where(np.isfinite(found.deviation), found.deviation, 0.0) ** 2, axis=1))
-        factors = np.array(self.factors)
-        positive = [betas[1:][betas[1:] > 0] for betas in self.schedule.segments]  # the last step of a way back is to 0
-        centers = [np.exp(np.log(betas).mean()) if len(betas) else np.nan for betas in positive]
-        order = np.argsort(centers)[: np.isfinite(centers).sum()]  # on the way back they fall
-        centers, deviations, factors = np.array(centers)[order], np.maximum(deviations, 1e-12)[order], factors[order]
-        return StepSizes(
-            found.betas[order], centers, found.step_sizes[order], deviations, self.target.digest, settings, self.seed, factors
-        )
+        centers = np.array([np.exp(np.log(betas[1:]).mean()) for betas in self.schedule.segments])
+        deviations, factors = np.maximum(deviations, 1e-12), np.array(self.factors)
+        return StepSizes(found.betas, centers, found.step_sizes, deviations, self.target.digest, settings, self.seed, factors)
 
     def arrays(self) -> dict:
         """Everything that the rest of the round depends on, by name."""
@@ -170,7 +168,7 @@ class Annealing:
         self.point = self.target.at(z, self.images)
         self.momentum = tf.random.stateless_normal(z.shape, self._seed(-2), dtype=dtype)
         self.log_weights = tf.zeros((chains,), tf.float64)
-        self.step_size = tf.fill((columns,), tf.constant(START, dtype))
+        self.step_size = tf.fill((columns,), tf.constant(START * self._unit, dtype))
         self.rate = tf.ones((columns,), dtype) * self.sampler.acceptance
         if self.sampler.rule == "cumulative":
             self.rate = tf.zeros((columns,), dtype)

@@ -17,6 +17,28 @@ class Exact(NamedTuple):
         return np.stack([-log_z - betas * distortion, distortion, -log_z], 1)
 
 
+def between(betas: np.ndarray, known: np.ndarray, log_z: np.ndarray, distortion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log Z and D at inverse temperatures between those of which they are known; (n, B) each.
+
+    The slope of log Z is -D, so that a cubic through the values and slopes of both neighbours is known (Hermite's), and D is
+    its slope. Below the first one, log Z is 0 at beta 0, and D rises in proportion to what beta falls.
+
+    Args:
+        betas: (n,) in [0, known[-1]].
+        known: (R,) rising from above 0.
+        log_z, distortion: (R, B), nats and the distortion's own unit.
+    """
+    at_prior = distortion[:1] + 2 * (-log_z[:1] / known[0] - distortion[:1])  # makes the first cubic a square
+    x, values = np.append(0.0, known), np.concatenate([np.zeros_like(log_z[:1]), log_z])
+    slopes = -np.concatenate([at_prior, distortion])
+    above = np.clip(np.searchsorted(x, betas), 1, len(known))
+    width = (x[above] - x[above - 1])[:, None]
+    t = (np.asarray(betas) - x[above - 1])[:, None] / width
+    left, right, rise = slopes[above - 1], slopes[above], (values[above] - values[above - 1]) / width
+    found = values[above - 1] + width * (t**2 * (3 - 2 * t) * rise + t * (1 - t) ** 2 * left - t**2 * (1 - t) * right)
+    return found, -(6 * t * (1 - t) * rise + (1 - t) * (1 - 3 * t) * left - t * (2 - 3 * t) * right)
+
+
 def standard_error(of_images: np.ndarray) -> np.ndarray:
     """The standard error of means over images, (R, B) -> (R,); NaN for one image."""
     number = of_images.shape[1]

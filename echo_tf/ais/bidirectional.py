@@ -1,7 +1,8 @@
 """Bidirectional Monte Carlo: how far the estimate of log Z can be from the truth, on images drawn from the model itself.
 
 Where x is drawn from the joint density p(z) p_beta(x|z), z is an exact draw of the posterior at beta. Chains from it back to
-the prior bound log Z from above in expectation, chains from the prior to beta from below.
+the prior bound log Z from above in expectation, chains from the prior to beta from below. What moves the chains back may depend
+on x, but not on z: both ways take the step sizes of one preliminary round up, which knows nothing of z.
 
 References: Grosse, Ghahramani and Adams, "Sandwiching the marginal likelihood using bidirectional Monte Carlo" (2015);
 "Evaluating Lossy Compression Rates of Deep Generative Models", appendix B.2.
@@ -18,6 +19,7 @@ from echo_tf.ais.averages import standard_error
 from echo_tf.ais.curve import finish
 from echo_tf.ais.plan import Plan, plan
 from echo_tf.ais.schedule import Schedule
+from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
 from echo_tf.distortions import Bernoulli, Gaussian, SquaredError
 
@@ -50,7 +52,7 @@ def bidirectional_gap(
         decoder, prior, distortion, latent_dim, precision: as of `Target`.
         betas: inverse temperatures, none above the plan's max_beta.
         num_images: simulated at each beta.
-        seed: of the simulation and the preliminary rounds; the formal ones take seed + 1.
+        seed: of the simulations, and of all rounds, which have seeds of their own that are made of it.
         preset, **settings: as of `rate_distortion_curve`.
         schedule: the temperatures of a curve, whose way up to beta is then taken; None: the plan's, not adapted.
         simulate: (f(z), beta, generator) -> images, for a distortion of one's own: draws from the density that is proportional
@@ -69,12 +71,10 @@ def bidirectional_gap(
     bare, rows = Target(decoder, None, prior, distortion, latent_dim, precision), []
     for number, beta in enumerate(betas):
         images, codes = simulated(bare, beta, num_images, [seed, number], simulate)
-        target, bounds = bare.of(images), []
-        for upper in (False, True):
-            first, second = rounds_of_bound(target, chosen, schedule.until(beta), seed, codes, upper)
-            table = finish(first(), progress=progress).tuned()
-            bounds.append(bound_of(finish(second(table), progress=progress), upper))
-        rows.append(row(beta, Bounds(*bounds)))
+        rounds = rounds_of_bounds(bare.of(images), chosen, schedule.until(beta), [seed, number], codes)
+        table = finish(rounds.tuning(), progress=progress).tuned()
+        lower, upper = (finish(make(table), progress=progress) for make in (rounds.lower, rounds.upper))
+        rows.append(row(beta, Bounds(bound_of(lower), bound_of(upper, upper=True))))
     return pd.DataFrame(rows)
 
 
@@ -96,28 +96,35 @@ def row(beta: float, found: Bounds) -> dict:
     }
 
 
-def rounds_of_bound(target: Target, chosen: Plan, way: Schedule, seed: int, codes, upper: bool):
-    """The two rounds of a bound of log Z at the last beta of a way.
+class Rounds(NamedTuple):
+    """The rounds of both bounds of log Z at one beta: each is made when it is called.
+
+    tuning: () -> the preliminary one, from the prior up. lower, upper: its `StepSizes` -> the formal ones, up and back.
+    """
+
+    tuning: Callable[[], Annealing]
+    lower: Callable[[StepSizes], Annealing]
+    upper: Callable[[StepSizes], Annealing]
+
+
+def rounds_of_bounds(target: Target, chosen: Plan, way: Schedule, seed: Sequence[int], codes) -> Rounds:
+    """The rounds of both bounds of log Z at the last beta of a way.
 
     Args:
         target: of images simulated at that beta. codes: (B, k) exact draws of their posteriors.
         way: from 0 to that beta.
-        seed: of the preliminary round; the formal one takes seed + 1.
-        upper: whether to go back from the codes.
-
-    Returns:
-        (() -> the preliminary `Annealing`, its `StepSizes` -> the formal one).
+        seed: integers, of which each round gets a seed of its own.
     """
-    way, start = (way.reversed(), codes) if upper else (way, None)
     coarse = way.thinned(max(1, chosen.num_temperatures // (chosen.tuning_temperatures or chosen.num_temperatures)))
-    sampler = chosen.sampler._replace(resample_below=0.0)
-    return (
-        lambda: Annealing(target, coarse, sampler, chosen.num_chains, seed, start=start),
-        lambda table: Annealing(target, way, chosen.sampler, chosen.num_chains, seed + 1, table, start),
+    tuning, lower, upper = (np.random.SeedSequence([*seed, 1]).generate_state(3) // 2).tolist()  # below 2^31
+    return Rounds(
+        lambda: Annealing(target, coarse, chosen.tuning_sampler, chosen.num_chains, tuning),
+        lambda table: Annealing(target, way, chosen.sampler, chosen.num_chains, lower, table),
+        lambda table: Annealing(target, way.reversed(), chosen.sampler, chosen.num_chains, upper, table, codes),
     )
 
 
-def bound_of(formal: Annealing, upper: bool) -> np.ndarray:
+def bound_of(formal: Annealing, upper: bool = False) -> np.ndarray:
     """The bound of log Z of each image that a finished formal round gives, (B,)."""
     log_z = formal.result().log_z[-1]
     return -log_z if upper else log_z

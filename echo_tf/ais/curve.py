@@ -9,14 +9,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from echo_tf.ais.annealing import RANGE, Annealed, Annealing
+from echo_tf.ais.annealing import Annealed, Annealing
 from echo_tf.ais.averages import standard_error
 from echo_tf.ais.plan import Plan, plan
-from echo_tf.ais.step_sizes import StepSizes
+from echo_tf.ais.step_sizes import HIGHEST, StepSizes
 from echo_tf.ais.target import Target
 from echo_tf.carried import Carried
 
 PRIOR_DRAWS = 100  # of each image, for where the preliminary round begins
+RANGE = 0.15  # acceptance this far from its goal is reported
+REFUSED = 0.25  # so is that of an image that refuses less than this share of what it is meant to
 
 
 def rate_distortion_curve(
@@ -70,20 +72,18 @@ def rate_distortion_curve(
     )
     target = Target(decoder, images, prior, distortion, latent_dim, precision)
     table = finish(preliminary_round(target, chosen, seed), progress=progress).tuned(chosen.tuned_for)
-    found = finish(formal_round(target, chosen, seed + 1, table), progress=progress).result()
-    warn_of_acceptance(found, chosen)
+    round_ = finish(formal_round(target, chosen, seed + 1, table), progress=progress)
+    found = round_.result()
+    warn_of_acceptance(found, chosen, round_.scale)
     frame = summary(found)
     frame.attrs = {"annealed": Carried(found), "step_sizes": Carried(table)}
     return frame
 
 
 def preliminary_round(target: Target, chosen: Plan, seed: int) -> Annealing:
-    """The round that tunes step sizes: its `tuned(plan.tuned_for)` is their table.
-
-    Where the spread of d is to be learned from it, too, chains are resampled: one that is stuck elsewhere tells nothing of it.
-    """
-    sampler = chosen.sampler._replace(resample_below=0.5 if chosen.schedule == "adapted" else 0.0)
-    return Annealing(target, chosen.preliminary(_spread_at_the_prior(target)), sampler, chosen.num_chains, seed)
+    """The round that tunes step sizes: its `tuned(plan.tuned_for)` is their table."""
+    way = chosen.preliminary(_spread_at_the_prior(target))
+    return Annealing(target, way, chosen.tuning_sampler, chosen.num_chains, seed)
 
 
 def _spread_at_the_prior(target):
@@ -133,23 +133,35 @@ def summary(found: Annealed) -> pd.DataFrame:
     return pd.DataFrame({**columns, "ess": found.ess.mean(axis=1), "acceptance": found.acceptance.mean(axis=1)})
 
 
-def out_of_range(found: Annealed, chosen: Plan) -> np.ndarray:
-    """At which betas the mean acceptance is too far from its goal (0.5 to 0.8 for the paper's 0.65), (R,) of booleans.
+def acceptance_range(goal: float) -> tuple[float, float]:
+    """Between which shares acceptance is well tuned: (0.5, 0.8) of the paper's goal 0.65, (0.75, 0.975) of 0.9."""
+    return goal - RANGE, min(goal + RANGE, 1 - REFUSED * (1 - goal))
 
-    Where step sizes are at their upper limit, at small beta, acceptance above the range costs nothing and is not meant.
+
+def out_of_range(found: Annealed, goal: float, scale: float) -> np.ndarray:
+    """At which betas the acceptance of which images is too far from its goal, (R, B) of booleans.
+
+    Where the step sizes of an image are at their upper limit in units of the prior's scale, at small beta, they are as long as
+    the prior is wide, and acceptance above the range costs nothing.
     """
-    acceptance, goal = found.acceptance.mean(axis=1), chosen.sampler.acceptance
-    return (acceptance < goal - RANGE) | ((acceptance > goal + RANGE) & (found.step_sizes.max(axis=1) < 0.45))
+    low, high = acceptance_range(goal)
+    records, images = found.acceptance.shape
+    steps = found.step_sizes.reshape(records, -1, images).mean(axis=1)
+    return (found.acceptance < low) | ((found.acceptance > high) & (steps < 0.9 * HIGHEST * scale))
 
 
-def warn_of_acceptance(found: Annealed, chosen: Plan) -> None:
-    """Warns of betas at which too few or too many proposals were taken, and of proposals that were not finite."""
-    bad = out_of_range(found, chosen)
-    if bad.any():
-        goal = chosen.sampler.acceptance
+def warn_of_acceptance(found: Annealed, chosen: Plan, scale: float) -> None:
+    """Warns of betas at which too few or too many proposals of an image were taken, and of proposals that were not finite.
+
+    scale: of the prior, as of `out_of_range`.
+    """
+    bad = out_of_range(found, chosen.sampler.acceptance, scale)
+    betas = found.betas[bad.any(axis=1)]
+    if len(betas):
+        low, high = acceptance_range(chosen.sampler.acceptance)
         warnings.warn(
-            f"acceptance was outside {goal - RANGE:.2f}..{goal + RANGE:.2f} at {bad.sum()} of {len(bad)} betas "
-            f"({found.betas[bad].min():.3g} to {found.betas[bad].max():.3g}): log Z is a looser bound there; "
+            f"acceptance was outside {low:.2f}..{high:.3g} at {len(betas)} of {len(bad)} betas ({betas.min():.3g} to "
+            f"{betas.max():.3g}), of {bad.any(axis=0).sum()} of {bad.shape[1]} images: log Z is a looser bound there; "
             "more temperatures in the preliminary round help.",
             stacklevel=3,
         )

@@ -56,6 +56,19 @@ def blur_matrix(side: int, width: float) -> np.ndarray:
     return matrix
 
 
+def of_means(decoder: keras.Model, measure) -> keras.Model:
+    """z -> the image that the decoder's output stands for, which squared errors, blurs and other networks take.
+
+    Of logits, that is their sigmoid; where the output is the image itself, the decoder as it is.
+
+    Args:
+        measure: the `Distortion` that the decoder was trained with.
+    """
+    output = decoder(decoder.inputs[0])
+    means = measure.reconstruct(output)
+    return decoder if means is output else keras.Model(decoder.inputs[0], means, name="means")
+
+
 def blurred(decoder: keras.Model, width: float) -> keras.Model:
     """The decoder with `GaussianBlur` behind its output."""
     return keras.Model(decoder.inputs[0], GaussianBlur(width)(decoder(decoder.inputs[0])), name="blurred")

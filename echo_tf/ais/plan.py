@@ -66,6 +66,14 @@ class Plan(NamedTuple):
         return self.formal(StepSizes(betas, betas, np.ones((50, 1)), 1 / betas, "", "", 0))
 
     @property
+    def tuning_sampler(self) -> Sampler:
+        """How chains move in a preliminary round.
+
+        Where the spread of d is to be learned, too, they are resampled: one that is stuck elsewhere tells nothing of it.
+        """
+        return self.sampler._replace(resample_below=0.5 if self.schedule == "adapted" else 0.0)
+
+    @property
     def tuned_for(self) -> str:
         """What a table of step sizes is good for, as text: two plans of equal text can share one."""
         sampler = self.sampler._replace(resample_below=0.0, weights="float64")

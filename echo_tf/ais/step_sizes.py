@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-START, LOWEST, HIGHEST = 0.01, 1e-4, 0.5  # of the released code
+START, LOWEST, HIGHEST = 0.01, 1e-4, 0.5  # of the released code, for N(0, I): in units of the prior's scale
+DRAWS = 10_000  # by which that is measured
 GROW, SHRINK = 1.02, 0.98
 MEMORY = 0.9  # of the moving average of acceptance
 GAIN = 0.2  # of log step size, for an acceptance above its goal: follows temperatures that 2 % a step cannot
@@ -70,12 +71,32 @@ class StepSizes(NamedTuple):
 
     @classmethod
     def of_arrays(cls, arrays) -> "StepSizes":
-        """The opposite of `arrays`."""
+        """The opposite of `arrays`. Raises ValueError for arrays that lack some."""
+        missing = [name for name in cls._fields if name not in arrays and name not in cls._field_defaults]
+        if missing:
+            raise ValueError(f"a table of step sizes must have {', '.join(cls._fields)}, but {', '.join(missing)} are missing.")
         plain = {"target": str, "settings": str, "seed": int}
         return cls(**{name: plain.get(name, np.asarray)(arrays[name]) for name in cls._fields if name in arrays})
 
+    def check_numbers(self) -> None:
+        """Raises ValueError for numbers that no round can have found, or that are not of one shape."""
+        for name in ("betas", "centers", "values", "deviations"):
+            array = np.asarray(getattr(self, name))
+            wrong = int((~(np.isfinite(array) & (array > 0))).sum())
+            if wrong or not array.size:
+                what = f"got {wrong} that are not" if wrong else "got none"
+                raise ValueError(
+                    f"{name} of a table of step sizes must be finite numbers above 0, {what}: tune anew (round 1)."
+                )
+        records = len(self.betas)
+        if {len(self.centers), len(self.values), len(self.deviations), len(self.factors) or records} != {records}:
+            raise ValueError("the parts of a table of step sizes must have a row a beta each: tune anew (round 1).")
+        if not np.isfinite(self.factors).all():
+            raise ValueError("the preconditioners of a table of step sizes must be finite: tune anew (round 1).")
+
     def check(self, target: str, settings: str, seed: int) -> None:
         """Raises ValueError unless the table can serve a formal round."""
+        self.check_numbers()
         if self.target != target:
             raise ValueError(
                 "the table of step sizes is of another decoder, distortion, prior or other images: tune for these (round 1)."
@@ -86,8 +107,22 @@ class StepSizes(NamedTuple):
             raise ValueError(f"the formal round needs another seed than the preliminary one, got {seed} for both.")
 
 
-def adapted(step_size, rate, count, accepted, rule: str, goal: float):
-    """One step of tuning, in TensorFlow; step sizes stay within 1e-4..0.5.
+def scale_of(target) -> float:
+    """How wide the prior is: the standard deviation of draws about their mean, root mean square over dimensions; 1 of N(0, I).
+
+    In units of it, one problem is the same whatever the units of its codes: f(z / s) under N(0, s^2 I) for every s.
+    """
+    if target.prior is None:
+        return 1.0
+    draws = np.asarray(target.sample_prior(DRAWS, (20_170, 2)), np.float64)
+    found = float(np.sqrt(draws.var(axis=0).mean()))
+    if not 0 < found < np.inf:
+        raise ValueError(f"the prior must give codes that are finite and not all the same, got a deviation of {found:g}.")
+    return found
+
+
+def adapted(step_size, rate, count, accepted, rule: str, goal: float, scale: float):
+    """One step of tuning, in TensorFlow; step sizes stay within 1e-4..0.5 of a scale.
 
     Args:
         step_size, rate: (C,).
@@ -97,6 +132,7 @@ def adapted(step_size, rate, count, accepted, rule: str, goal: float):
             "cumulative": 2 % up or down by the mean acceptance since the first step, as in the released code, which
             answers the later the longer the run is.
         goal: acceptance aimed at.
+        scale: that of the prior; 1 of the released code, whose limits are those of N(0, I).
 
     Returns:
         (step sizes, rate).
@@ -109,4 +145,4 @@ def adapted(step_size, rate, count, accepted, rule: str, goal: float):
     else:
         rate = MEMORY * rate + (1 - MEMORY) * accepted
         factor = tf.exp(GAIN * (rate - goal))
-    return tf.clip_by_value(step_size * factor, LOWEST, HIGHEST), rate
+    return tf.clip_by_value(step_size * factor, LOWEST * scale, HIGHEST * scale), rate

@@ -15,8 +15,10 @@ def seed_of(seed, step):
     return tf.random.fold_in(tf.stack([tf.cast(seed, tf.int32), 20_170]), step)
 
 
-def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla: bool):
+def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla: bool, scale: float):
     """The function that does some steps of a round; rounds of one target that differ in nothing of this share it.
+
+    scale: what the limits of step sizes are in units of.
 
     Returns:
         (state, images of all chains, inverse temperatures, table of step sizes, L of the preconditioner, (how many steps,
@@ -25,7 +27,7 @@ def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla
     """
     import tensorflow as tf
 
-    key = sampler, num_chains, tuned, xla
+    key = sampler, num_chains, tuned, xla, scale
     if key not in target.compiled:
 
         def run(state, images, betas, table, factor, numbers):
@@ -37,7 +39,7 @@ def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla
             def step(i, state, sums):
                 size = None if tuned else table[i]
                 way = betas[i], betas[i + 1]
-                state, found = _step(target, sampler, num_chains, images, state, way, size, factor, first + i, seed)
+                state, found = _step(target, sampler, num_chains, images, state, way, size, factor, first + i, seed, scale)
                 return i + 1, state, [total + one for total, one in zip(sums, found)]
 
             _, state, sums = tf.while_loop(lambda i, *_: i < count, step, [tf.constant(0), list(state), zeros])
@@ -47,7 +49,7 @@ def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla
     return target.compiled[key]
 
 
-def _step(target, sampler, num_chains, images, state, way, step_size, factor, index, seed):
+def _step(target, sampler, num_chains, images, state, way, step_size, factor, index, seed, scale):
     """One step, in a TensorFlow graph: weights, transition, and the tuning where no step size is given."""
     import tensorflow as tf
 
@@ -72,7 +74,7 @@ def _step(target, sampler, num_chains, images, state, way, step_size, factor, in
     by_image = tf.reduce_mean(tf.reshape(accepted, (num_chains, -1)), 0)
     if step_size is None:
         own = by_image if sampler.step_sizes_per == "image" else accepted
-        tuned, rate = adapted(tuned, rate, index + 1, own, sampler.rule, sampler.acceptance)
+        tuned, rate = adapted(tuned, rate, index + 1, own, sampler.rule, sampler.acceptance, scale)
     found = [by_image, tf.math.log(used), tf.reduce_sum(tf.cast(moved.failed, tf.int32))]
     return [*moved.point, moved.momentum, log_weights, tuned, rate], found
 

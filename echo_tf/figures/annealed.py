@@ -10,7 +10,7 @@ import pandas as pd
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
 from echo_tf.kinds import ais
-from echo_tf.tables.annealed_curves import curves, is_changed, plain
+from echo_tf.tables.annealed_curves import curves, images_of, plain
 
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.BLACK, style.GREY)
 DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
@@ -26,7 +26,7 @@ def write(material):
     Beside curves of a blurred decoder or another prior stands that of the model as it is.
     """
     changed = [
-        r.settings for r in material.own if r.settings.kind == "ais" and is_changed(r.settings) and not r.settings.features
+        r.settings for r in material.own if r.settings.kind == "ais" and r.settings.is_changed and not r.settings.features
     ]
     models = [(settings.model.work(), settings.preset) for settings in changed]
     unchanged = plain(material.every, material.study) if models else []
@@ -43,7 +43,8 @@ def charts(material, own, ending):
         panels.setdefault((curve.settings.model.dataset, curve.settings.preset, unit, tuple(scale)), []).append(curve)
     paths = []
     for (dataset, preset, unit, scale), found in panels.items():
-        bounds = _bounds_of_the_data(material.every, dataset, preset) if (unit, scale) == ("sse", (0, 1)) else []
+        measured = {curve.which for curve in found} if (unit, scale) == ("sse", (0, 1)) else set()
+        bounds = _bounds_of_the_data(material.every, dataset, preset, measured)
         figure = style.drawn(_draw, found, bounds, _label(unit, scale), f"{title_of(dataset)}, preset {preset}")
         beside = [key for key in panels if key[:2] == (dataset, preset)]
         several = len({key[2] for key in beside}) > 1, len({key[3] for key in beside}) > 1
@@ -60,10 +61,10 @@ def charts(material, own, ending):
     return paths
 
 
-def _bounds_of_the_data(every, dataset, preset):
-    """[(what, its rows)] of the records of kind `data_bounds` on this dataset and scale."""
+def _bounds_of_the_data(every, dataset, preset, measured):
+    """[(what, its rows)] of the records of kind `data_bounds` on this dataset, and on the images of a curve."""
     found = [r for r in every if r.settings.kind == "data_bounds" and r.finished and r.settings.dataset == dataset]
-    found = [result for result in found if result.settings.preset == preset]
+    found = [result for result in found if result.settings.preset == preset and images_of(result) in measured]
     return [(name, rows) for result in found for name, rows in pd.DataFrame(result.rows()).groupby("bound", sort=False)]
 
 
@@ -130,7 +131,7 @@ def _draw_curve(axes, curve, color, dashes, unit):
         look = {"color": color, "linestyle": (0, (1, 2)), "marker": "x", "markersize": 4, "linewidth": 0.9}
         axes.plot(shown["distortion_sse"], shown["rate_nats"], **look, label=f"{curve.name}: encoders trained per β")
     if curve.encoder:
-        at = curve.encoder["distortion_nats"], curve.encoder["rate_nats"]
+        at = curve.encoder[f"distortion_{unit}"], curve.encoder["rate_nats"]
         axes.plot(*at, "*", color=color, markersize=9, markeredgecolor="white", label=f"{curve.name}: its encoder")
 
 

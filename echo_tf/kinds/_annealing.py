@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from echo_tf.ais.annealing import Annealing, weighed
-from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bound, row, simulated
+from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bounds, row, simulated
 from echo_tf.ais.curve import finish, formal_round, out_of_range, preliminary_round, summary
-from echo_tf.ais.decoders import blurred, in_features
+from echo_tf.ais.decoders import blurred, in_features, of_means
 from echo_tf.ais.plan import Plan
 from echo_tf.ais.priors import ScaleMixture, prior_of
 from echo_tf.ais.references import grid, linear
@@ -31,7 +31,7 @@ def perform(settings, place):
     """One round of `ais.Settings`. Returns what the record says of it."""
     plan = plan_of(settings)
     model = place.model(settings.model)
-    images = images_of(settings, place)
+    images, split = images_of(settings, place)
     target = target_of(settings, model, images, place)
     seed = settings.seed_of_round
     try:
@@ -44,7 +44,7 @@ def perform(settings, place):
         raise InputError(f"{settings.run_path}: {error}") from error
     annealing, _ = run_rounds(place, [Job(lambda found: annealing)], lambda rounds, present: present.done)
     found = annealing.result()
-    unit = "feature_sse" if settings.features else UNITS.get(target.measure.unit, "units")
+    unit = unit_of(settings, target)
     curve = summary(found).rename(
         columns={
             "distortion": f"distortion_{unit}",
@@ -55,11 +55,11 @@ def perform(settings, place):
     )
     steps = int(annealing.schedule.ends[-1])
     payload = {
-        "data": {"images_used": [settings.first_image, settings.first_image + len(images)], "split": "test"},
+        "data": {"images_used": [settings.first_image, settings.first_image + len(images)], "split": split},
         "images": len(images),
         "chains": plan.num_chains,
         "gradients": steps * plan.sampler.gradients,
-        "acceptance_out_of_range": int(out_of_range(found, plan).sum()),
+        "acceptance_out_of_range": int(out_of_range(found, plan.sampler.acceptance, annealing.scale).any(axis=1).sum()),
         "not_finite": int(found.failed.sum()),
         "target": target.digest,
     }
@@ -67,7 +67,7 @@ def perform(settings, place):
         place.attach("step_sizes", annealing.tuned(plan.tuned_for).arrays())
     else:
         of_images = {name: getattr(found, name) for name in ("betas", "log_z", "distortion", "ess", "acceptance")}
-        payload["encoder"] = encoder_point(settings, model, place)
+        payload["encoder"] = encoder_point(settings, model, unit, place)
         payload |= reconstructions(settings, annealing, images, image_decoder(settings, model), place)
         if settings.reference:
             exact = {"linear_vae": linear, "grid": grid}[settings.reference](target, found.betas)
@@ -94,20 +94,29 @@ def _short(value):
     return float(f"{value:.9g}")
 
 
+def unit_of(settings, target):
+    """The unit of the distortion that is annealed, as it stands in the names of columns."""
+    return "feature_sse" if settings.features else UNITS.get(target.measure.unit, "units")
+
+
 def images_of(settings, place):
-    """The test images of a round, (num_images, ...). Raises InputError if there are not so many."""
-    images, _ = tested(settings.model, place)
+    """The test images of a round, (num_images, ...), and the split that they are of; see `tested`.
+
+    Raises InputError if there are not so many.
+    """
+    images, split = tested(settings.model, place)
     last = settings.first_image + settings.num_images
     if last > len(images):
         raise InputError(
             f"settings 'first_image' and 'num_images' ask for the test images up to {last}, but there are {len(images)}."
         )
-    return images[settings.first_image : last]
+    return images[settings.first_image : last], split
 
 
 def image_decoder(settings, model):
-    """The model's decoder, blurred where that is asked for."""
-    return model.decoder if settings.blur is None else blurred(model.decoder, settings.blur)
+    """z -> images: what the model's decoder gives stands for them; blurred where that is asked for."""
+    decoder = of_means(model.decoder, model.measure_of_distortion)
+    return decoder if settings.blur is None else blurred(decoder, settings.blur)
 
 
 def features_of(classifier):
@@ -117,22 +126,37 @@ def features_of(classifier):
 
 def target_of(settings, model, images, place):
     """What is annealed: the model's decoder, prior and distortion. Raises InputError for what does not fit."""
-    distortion = model.measure_of_distortion if settings.distortion == "own" else "squared_error"
-    size = settings.model.latent_dim
+    own, size = settings.distortion == "own", settings.model.latent_dim
+    distortion = model.measure_of_distortion if own else "squared_error"
     try:
         decoder = image_decoder(settings, model)
+        if own and settings.blur is None:
+            decoder = model.decoder
+        elif own and of_means(model.decoder, distortion) is not model.decoder:
+            raise ValueError(
+                "of a model whose decoder gives no images (logits), a blur goes with distortion=squared_error alone."
+            )
         prior = prior_of(model, seed=settings.model.seed)
         if settings.wide_weight is not None:
             if prior is not None:
                 raise ValueError("setting 'wide_weight' is of models whose prior is N(0, I).")
             prior = ScaleMixture(size, settings.wide_weight, settings.wide_scale, settings.mixture)
         if settings.features is not None:
+            _check_scale(settings, place)
             features = features_of(place.model(settings.features))
             target = Target(in_features(decoder, features), None, prior, distortion, size, settings.precision)
             return target if images is None else target.of(np.asarray(features(images)))
         return Target(decoder, images, prior, distortion, size, settings.precision)
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
+
+
+def _check_scale(settings, place):
+    """Raises ValueError where images of the decoder have another range than those that the features were trained on."""
+    theirs, mine = (data_of(trained, place)[0].limits for trained in (settings.features, settings.model))
+    if tuple(theirs) != tuple(mine):
+        said = "the features are of images within {:g}..{:g}, but the decoder's lie within {:g}..{:g}"
+        raise ValueError(f"{said.format(*theirs, *mine)}: take a classifier of images in that range.")
 
 
 def reconstructions(settings, annealing, images, decoder, place):
@@ -156,19 +180,20 @@ def reconstructions(settings, annealing, images, decoder, place):
     return {"reconstructions": {"images": packed_images(data, images[chosen]), **shown, "high_rate_beta": beta}}
 
 
-def encoder_point(settings, model, place):
-    """Rate and distortion of the model's own encoder on the same images, where the distortion is its own, else None.
+def encoder_point(settings, model, unit, place):
+    """Rate and distortion (in its unit) of the model's own encoder on the same images; None where distortion, decoder or prior
+    that are annealed are not the model's own.
 
     Echo's noise is made of other images, so that more of them are encoded than are asked for.
     """
-    if settings.distortion != "own" or not hasattr(model, "rate"):
+    if settings.distortion != "own" or settings.is_changed or not hasattr(model, "rate"):
         return None
     mine = slice(settings.first_image, settings.first_image + settings.num_images)
     images = tested(settings.model, place)[0][: max(mine.stop, ENCODED)]
     batch = settings.model.batch_size
     rate = np.asarray(model.rate(images, batch), np.float64)[mine]
     distortion = np.mean([model.distortion(images, batch)[mine] for _ in range(DRAWS)], axis=0)
-    return {"rate_nats": float(rate.mean()), "distortion_nats": float(distortion.mean()), "samples_per_image": DRAWS}
+    return {"rate_nats": float(rate.mean()), f"distortion_{unit}": float(distortion.mean()), "samples_per_image": DRAWS}
 
 
 class Job(NamedTuple):
@@ -239,8 +264,7 @@ def perform_bounds(settings, place):
     schedule = plan.formal(StepSizes.of_arrays(place.needed(curve.tuning).arrays("step_sizes")))
     bare, jobs = target_of(curve, model, None, place), []
     for number, beta in enumerate(settings.betas):
-        for upper in (False, True):
-            jobs += _jobs(settings, bare, plan, schedule.until(beta), number, upper)
+        jobs += _jobs(settings, bare, plan, schedule.until(beta), number)
     _, found = run_rounds(place, jobs, lambda rounds, present: rounds)
     bounds = [Bounds(found[f"lower_{number}"], found[f"upper_{number}"]) for number in range(len(settings.betas))]
     place.attach("bounds", {"lower": np.array([one.lower for one in bounds]), "upper": np.array([one.upper for one in bounds])})
@@ -251,24 +275,24 @@ def perform_bounds(settings, place):
     }
 
 
-def _jobs(settings, bare, plan, way, number, upper):
-    """The two rounds of one bound at one beta."""
-    name = f"{'upper' if upper else 'lower'}_{number}"
+def _jobs(settings, bare, plan, way, number):
+    """The three rounds of both bounds at one beta."""
 
     def rounds():
         try:
             images, codes = simulated(bare, settings.betas[number], settings.num_images, [settings.seed, number])
         except ValueError as error:
             raise InputError(f"{settings.run_path}: {error}") from error
-        return rounds_of_bound(bare.of(images), plan, way, settings.seed, codes, upper)
+        return rounds_of_bounds(bare.of(images), plan, way, [settings.seed, number], codes)
 
     def tuned(annealing):
-        return {f"{name}_{key}": value for key, value in annealing.tuned().arrays().items()}
+        return {f"table_{number}_{key}": value for key, value in annealing.tuned().arrays().items()}
 
     def table(found):
-        return StepSizes.of_arrays({key: found[f"{name}_{key}"] for key in StepSizes._fields})
+        return StepSizes.of_arrays({key: found[f"table_{number}_{key}"] for key in StepSizes._fields})
 
     return [
-        Job(lambda found: rounds()[0](), tuned),
-        Job(lambda found: rounds()[1](table(found)), lambda annealing: {name: bound_of(annealing, upper)}),
+        Job(lambda found: rounds().tuning(), tuned),
+        Job(lambda found: rounds().lower(table(found)), lambda annealing: {f"lower_{number}": bound_of(annealing)}),
+        Job(lambda found: rounds().upper(table(found)), lambda annealing: {f"upper_{number}": bound_of(annealing, upper=True)}),
     ]

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 
 from echo_tf.ais.averages import standard_error
+from echo_tf.ais.decoders import of_means
 from echo_tf.ais.priors import prior_of
 from echo_tf.autoencoder import RateDistortionAutoencoder
 from echo_tf.channels import GaussianSample
-from echo_tf.distortions import Bernoulli
 from echo_tf.errors import InputError
 from echo_tf.kinds._networks import builder_of, check_network
 from echo_tf.kinds._training import data_of, num_training_images, tested
@@ -56,12 +56,11 @@ def _model(settings, place, data):
     try:
         if prior_of(trained) is not None:
             raise ValueError("the model's prior must be N(0, I).")
-        if isinstance(trained.measure_of_distortion, Bernoulli):
-            raise ValueError("the decoder gives logits, of which a squared error says nothing: take a model of means.")
         build = builder_of(chosen, network, "encoder", data.image_shape)
         encoder = build(latent_dim=settings.model.latent_dim, head_activations=channel.head_activations)
         trained.decoder.trainable = False
-        model = RateDistortionAutoencoder(encoder, channel, trained.decoder, distortion="squared_error")
+        decoder = of_means(trained.decoder, trained.measure_of_distortion)
+        model = RateDistortionAutoencoder(encoder, channel, decoder, distortion="squared_error")
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
     model.compile(FusedAdam(settings.learning_rate))

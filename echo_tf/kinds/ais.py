@@ -29,8 +29,9 @@ class Settings(Measurement):
     round: "preliminary" tunes step sizes, "formal" takes them from the preliminary round and gives the curve.
     tuning_seed, formal_seed: of the two rounds.
     label: what to call the sampler in names and figures.
-    first_image, num_images: of the test images; parts of a curve on several machines are merged by tables and figures.
-    distortion: "own", that of the training, or "squared_error".
+    first_image, num_images: of the test images (of the training images, where a dataset has no others); parts of a curve on
+        several machines are merged by tables and figures.
+    distortion: "own", that of the training, or "squared_error" of the images that the decoder's output stands for.
     blur: sigma of a Gaussian, in pixels, that blurs what the decoder gives; None: it does not.
     wide_weight: of N(0, wide_scale^2 I) in the prior beside N(0, I); None: the prior is the model's own. mixture: whether
         "joint" or the released code's "product" of mixtures; see `echo_tf.ais.priors.ScaleMixture`.
@@ -99,6 +100,17 @@ class Settings(Measurement):
                 f"setting 'num_temperatures' must be larger than num_betas, got {self.num_temperatures} and {self.num_betas}"
             )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _features_by_squared_error(self):
+        if self.features is not None and self.distortion != "squared_error":
+            raise ValueError(f"with 'features', setting 'distortion' must be squared_error, got {self.distortion}")
+        return self
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether decoder, prior or what is compared are others than the model's own."""
+        return any((self.blur, self.wide_weight, self.features))
 
     @classmethod
     def foreign(cls, values: dict) -> dict[str, str]:

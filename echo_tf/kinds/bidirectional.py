@@ -16,7 +16,7 @@ class Settings(Measurement):
     model: the formal round whose plan and temperatures are taken.
     betas: where the gap is measured, none above the curve's max_beta.
     num_images: simulated at each beta.
-    seed: of the simulation and the preliminary rounds; the formal ones take seed + 1.
+    seed: of the simulations, and of all rounds, which have seeds of their own that are made of it.
     """
 
     kind: str = "bidirectional"
@@ -41,7 +41,7 @@ class Settings(Measurement):
 
     @property
     def amount(self) -> tuple[int, str]:
-        return 4 * len(self.betas), "rounds"
+        return 3 * len(self.betas), "rounds"
 
 
 def needs(settings: Settings) -> list[Core]:

@@ -42,13 +42,13 @@ def perform(settings: Settings, place: Place) -> dict:
             found = {key: value for key, value in result.record["analysis"].items() if key != "file"}
             return {"analysis": found, "taken_from": result.settings.run_path.as_posix()}
     model = place.model(settings.model)
-    x, _ = tested(settings.model, place)
+    x, split = tested(settings.model, place)
     seed = settings.seed or settings.model.seed
     found = analysis.analyse(
         model, x, batch_size=settings.model.batch_size, seed=seed, check=place.check, progress=place.progress
     )
     place.attach("analysis", found)
-    return {"analysis": analysis.key_numbers(found)}
+    return {"data": {"split": split}, "analysis": analysis.key_numbers(found)}
 
 
 def rows(record: dict) -> list[dict]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from echo_tf.ais.averages import Exact, standard_error
+from echo_tf.ais.averages import Exact, between, standard_error
 from echo_tf.kinds import ais
 from echo_tf.methods import METHODS
 from echo_tf.runs.records import Result, told_apart
@@ -20,16 +20,17 @@ TITLES |= {"gp": "GP-DCGAN", "sn": "SN-DCGAN", "bre": "BRE-DCGAN", "shallow_gan"
 class Curve(NamedTuple):
     """One curve.
 
-    name: to call it by. settings: of its first part. images: how many it is the mean of.
+    name: to call it by. settings: of its first part. images: how many it is the mean of. which: their numbers.
     points: its rows, `ais.rows`, by rising beta.
     gaps: rows of kind `bidirectional`.
     encoder: rate and distortion of the model's own encoder on the same images, or None.
-    baseline: rows of kind `variational`, encoders trained per beta for the same decoder, or None.
+    baseline: rows of kind `variational`, encoders trained per beta for the same decoder, on the same images, or None.
     """
 
     name: str
     settings: ais.Settings
     images: int
+    which: frozenset
     points: pd.DataFrame
     gaps: list
     encoder: dict | None
@@ -72,7 +73,7 @@ def plain(every: Iterable[Result], study: str) -> list[Result]:
         settings = result.settings
         if settings.kind != "ais" or Path(settings.study).parent != room or settings.round != "formal":
             continue
-        if settings.distortion == "squared_error" and not (is_changed(settings) or settings.label):
+        if settings.distortion == "squared_error" and not (settings.is_changed or settings.label):
             of_model = settings.model.work(), settings.preset
             chosen.setdefault(of_model, (settings.study, settings.formal_seed, []))
             if chosen[of_model][:2] == (settings.study, settings.formal_seed):
@@ -80,31 +81,35 @@ def plain(every: Iterable[Result], study: str) -> list[Result]:
     return [result for *_, found in chosen.values() for result in found]
 
 
-def is_changed(settings: ais.Settings) -> bool:
-    """Whether the decoder or the prior is another than the model's own."""
-    return any((settings.blur, settings.wide_weight, settings.features))
-
-
 def _curve(name, parts, gaps, baselines):
     settings = parts[0].settings
     points = pd.DataFrame(parts[0].rows()) if len(parts) == 1 else merged(parts)
-    encoders = [(part.record["encoder"], part.record["images"]) for part in parts if part.record.get("encoder")]
+    names = ("rate_nats", f"distortion_{ais.unit_of(points.iloc[0])}")
+    encoders = [(part.record.get("encoder") or {}, part.record["images"]) for part in parts]
     number = sum(part.record["images"] for part in parts)
     encoder = None
-    if len(encoders) == len(parts):
-        names = ("rate_nats", "distortion_nats")
+    # older records have a point of the model as it is beside the curve of a changed one, or call an SSE nats
+    if not settings.is_changed and all(name in one for one, _ in encoders for name in names):
         encoder = {key: sum(one[key] * images for one, images in encoders) / number for key in names}
     mine = [row for gap in gaps if gap.settings.model.work() == settings.work() for row in gap.rows()]
     mine = sorted(mine, key=lambda row: row["beta"])
-    return Curve(name, settings, number, points, mine, encoder, _baseline(settings, baselines))
+    which = frozenset().union(*map(images_of, parts))
+    return Curve(name, settings, number, which, points, mine, encoder, _baseline(settings, which, baselines))
 
 
-def _baseline(settings, baselines):
-    """The rows of the baseline of a curve whose decoder, prior and distortion are its model's own."""
-    if settings.distortion != "squared_error" or is_changed(settings):
+def images_of(result: Result) -> frozenset:
+    """The numbers of the images that a record is of: (split, number) each."""
+    split, first = (result.record.get("data") or {}).get("split"), getattr(result.settings, "first_image", 0)
+    return frozenset((split, number) for number in range(first, first + result.settings.num_images))
+
+
+def _baseline(settings, which, baselines):
+    """The rows of the baseline of a curve whose decoder, prior and distortion are its model's own, on the same images."""
+    if settings.distortion != "squared_error" or settings.is_changed:
         return None
     for result in baselines:
-        if result.settings.preset == settings.preset and result.settings.model.work() == settings.model.work():
+        of_model = result.settings.preset == settings.preset and result.settings.model.work() == settings.model.work()
+        if of_model and images_of(result) == which:
             return pd.DataFrame(result.rows())
     return None
 
@@ -112,20 +117,23 @@ def _baseline(settings, baselines):
 def merged(parts: Sequence[Result]) -> pd.DataFrame:
     """The points of a curve whose images were annealed in parts, at the inverse temperatures of the first.
 
-    Between recorded ones log Z is linear in beta up to (difference / beta)^2 k / 16 nats, k the size of the code.
+    Those of the others lie elsewhere: log Z and D are taken between them as `between` says; effective chains and acceptance,
+    which only say how far to trust them, are linear there.
     """
     rows = pd.DataFrame(parts[0].rows())
     unit = ais.unit_of(rows.iloc[0])
-    betas = parts[0].arrays("images")["betas"]
-    names = ["log_z", "distortion", "ess", "acceptance"]
-    if all("exact_log_z" in part.arrays("images") for part in parts):
-        names += ["exact_log_z", "exact_distortion"]
-    found = {name: [] for name in names}
-    for part in parts:
-        arrays = part.arrays("images")
-        for name, columns in found.items():
-            columns += [np.interp(betas, arrays["betas"], column) for column in arrays[name].T]
-    log_z, distortion, ess, acceptance, *exact = (np.array(columns).T for columns in found.values())
+    every = [part.arrays("images") for part in parts]
+    betas = every[0]["betas"]
+
+    def joined(log_z, distortion):
+        found = [between(betas, one["betas"], one[log_z], one[distortion]) for one in every]
+        return (np.concatenate(values, axis=1) for values in zip(*found))
+
+    log_z, distortion = joined("log_z", "distortion")
+    ess, acceptance = (
+        np.array([np.interp(betas, one["betas"], column) for one in every for column in one[name].T]).T
+        for name in ("ess", "acceptance")
+    )
     rate = -log_z - betas[:, None] * distortion
     points = pd.DataFrame(
         {
@@ -140,9 +148,10 @@ def merged(parts: Sequence[Result]) -> pd.DataFrame:
             "acceptance_share": acceptance.mean(1),
         }
     )
-    if exact:
+    if all("exact_log_z" in one for one in every):
+        exact_log_z, exact_distortion = joined("exact_log_z", "exact_distortion")
         columns = [f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]
-        points[columns] = Exact(exact[1], exact[0]).curve(betas)
+        points[columns] = Exact(exact_distortion, exact_log_z).curve(betas)
     return points
 
 
