@@ -208,7 +208,11 @@ def test_encoders_of_a_linear_decoder_reach_its_closed_form_and_are_never_below(
         (lambda model: ais.Settings(study="more", model=model, **SMALL, blur=0.0), "greater than 0"),
         (
             lambda model: ais.Settings(
-                study="more", model=model, **SMALL, distortion="own", features=classifier.Settings(dataset="tiny", epochs=1)
+                study="more",
+                model=model,
+                **SMALL,
+                distortion="own",
+                features=classifier.Settings(study="s", dataset="tiny", epochs=1, batch_size=9),
             ),
             "must be squared_error",
         ),
