@@ -148,7 +148,8 @@ def refuse_again_on_ray(options):
 
 
 def command_train(options):
-    from echo_tf.runs.studies import read_study, resolve
+    from echo_tf.runs.resolving import resolve
+    from echo_tf.runs.studies import read_study
 
     study = read_study(options.config, CONFIGS)
     overrides = options.settings + (["deterministic=true"] if options.deterministic else [])

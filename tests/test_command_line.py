@@ -14,7 +14,8 @@ from echo_tf import bench, command_line, data
 from echo_tf.data.catalog import FETCHABLE
 from echo_tf.errors import Interrupted
 from echo_tf.runs.interrupts import StopRequest
-from echo_tf.runs.studies import read_study, resolve
+from echo_tf.runs.resolving import resolve
+from echo_tf.runs.studies import read_study
 from echo_tf.runs.yaml_text import read_yaml
 from tests.conftest import ROOT
 

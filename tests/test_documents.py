@@ -15,8 +15,9 @@ import run
 from echo_tf.errors import InputError
 from echo_tf.methods import METHODS
 from echo_tf.runs import kind_of
+from echo_tf.runs.resolving import resolve
 from echo_tf.runs.runner import run as run_settings
-from echo_tf.runs.studies import expand, read_study, resolve
+from echo_tf.runs.studies import expand, read_study
 from echo_tf.tables import documents
 from tests.conftest import ROOT
 from tests.small_runs import tools

@@ -25,10 +25,14 @@ from echo_tf.kinds import (
     variational,
 )
 from echo_tf.kinds import toy as toys
+from echo_tf.kinds._networks import check_network
 from echo_tf.runs import kind_of, local_engine, records, survey
 from echo_tf.runs.place import Place
+from echo_tf.runs.resolving import resolve
 from echo_tf.runs.runner import missing, run
-from echo_tf.runs.studies import Study, expand
+from echo_tf.runs.studies import Study, expand, read_study
+from models import wu2017
+from tests.conftest import ROOT
 from tests.small_runs import TINY, tiny, tools
 
 SMALL_NETWORKS = {"width": 0.01, "latent_dim": 2, "epochs": 2, "batch_size": 10, "samples": 20}
@@ -38,7 +42,15 @@ SMALLEST = {
     "echo_analysis": lambda: echo_analysis.Settings(study="more", model=tiny(beta=0.5)),
     "ais": lambda: curve(),
     "data_bounds": lambda: data_bounds.Settings(
-        study="more", dataset="tiny", betas=(0.1, 1.0), train_images=20, num_images=3, points=4, components=2, steps=2
+        study="more",
+        dataset="tiny",
+        betas=(0.1, 1.0),
+        train_images=20,
+        lower_images=20,
+        num_images=3,
+        points=4,
+        components=2,
+        steps=2,
     ),
     "toy": lambda: toys.Settings(study="tests", source="mix", loss="down", multipliers=(5, 100), epochs=2, **POINTS),
     "isometry": lambda: isometry.Settings(study="more", model=SMALLEST["toy"]()),
@@ -282,3 +294,33 @@ def test_a_run_stopped_between_its_last_checkpoint_and_its_record_ends_with_the_
     result, _ = run(settings, given)
     assert result.record["test"]["metrics"] == whole.record["test"]["metrics"]
     assert result.record["examples"] == whole.record["examples"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"depth": 0}, "depth must be a whole number from 1"),
+        ({"depth": -1}, "depth must be a whole number from 1"),
+        ({"depth": True}, "depth must be a whole number from 1 .*, got True"),
+        ({"depth": 2.5}, "depth must be a whole number"),
+        ({"depth": 10**9}, "depth must be a whole number"),
+        ({"activation": 3}, "activation must be text, as 'tanh', got 3"),
+        ({"deepth": 3}, "may be depth, activation, got 'deepth'"),
+    ],
+)
+def test_settings_of_a_network_are_of_the_types_of_its_defaults(given, words):
+    with pytest.raises(InputError, match=words):
+        check_network(tiny(network="wu2017", network_settings=given), wu2017)
+    check_network(tiny(network="wu2017", network_settings={"depth": 2, "activation": "relu"}), wu2017)
+
+
+@pytest.mark.parametrize("name", ["lower_images", "points", "components"])
+def test_bounds_of_data_take_no_more_than_their_images(name):
+    with pytest.raises(InputError, match=f"'{name}' is 201, more than train_images, 200"):
+        resolve(read_study("ais/data", ROOT / "configs"), "smoke", [f"{name}=201"])
+
+
+def test_more_training_images_than_there_are_are_refused_before_the_first_step(tmp_path):
+    with pytest.raises(InputError, match="'train_images' is 5000, but tiny has 45 training images"):
+        run(tiny(train_images=5000), tools(tmp_path))
+    assert not (tmp_path / "results").exists() or not list((tmp_path / "results").rglob("*.json"))

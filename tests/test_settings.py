@@ -1,3 +1,4 @@
+import math
 import os
 import subprocess
 import sys
@@ -8,8 +9,9 @@ import pytest
 from echo_tf.errors import InputError
 from echo_tf.kinds.autoencoder import FIDELITY
 from echo_tf.methods import METHODS
+from echo_tf.runs.resolving import resolve
 from echo_tf.runs.settings import difference
-from echo_tf.runs.studies import read_study, resolve
+from echo_tf.runs.studies import read_study
 from echo_tf.runs.yaml_text import read_yaml
 from tests.small_runs import tiny
 
@@ -72,7 +74,25 @@ def test_every_preset_of_every_study_resolves(path):
         (["seed=-1"], ["'seed'", "-1"]),
         (["fidelity=code"], ["'fidelity'", "'code'", "'paper' or 'released'"]),
         (["dtype_policy=float16"], ["'dtype_policy'", "'float16'", "mixed_bfloat16"]),
-        (["study=../../etc"], ["'study'", "'../../etc'", "pattern"]),
+        (["study=../../etc"], ["'study'", "the study that you name"]),
+        (["preset=short"], ["'preset' is no setting", "--preset short"]),
+        (["kind=ais"], ["'kind' is no setting"]),
+        (["model=5"], ["'model' is no setting"]),
+        (["model={}"], ["'model' is no setting"]),
+        (["epochs=1:30"], ["'epochs' is '1:30': it must be a number"]),
+        (["epochs=1_0"], ["'epochs' is '1_0': it must be a number"]),
+        (["epochs='5'"], ["'epochs' is '5': it must be a number"]),
+        (["epochs=0x10"], ["'epochs' is '0x10': it must be a number"]),
+        (["standardize=1"], ["'standardize' is 1: it must be true or false"]),
+        (["deterministic=yes"], ["'deterministic' is 'yes': it must be true or false"]),
+        (["factor_strides={shape: true}"], ["'factor_strides'", "of numbers"]),
+        (["epochs=1", "epochs=2"], ["'epochs' is given twice, 1 and 2"]),
+        (["variant=standardized", "method=vae"], ["variant=standardized", "has method=echo, got method=vae"]),
+        (["variant=standardized", "standardize=false"], ["variant=standardized", "has standardize=True"]),
+        (["variant=0"], ["has the variants", "got 0"]),
+        (["variant=standardised"], ["did you mean 'standardized'"]),
+        (["learning_rate=1e300"], ["'learning_rate'", "1e+300"]),
+        (["learning_rate=1e-300"], ["'learning_rate'", "1e-300"]),
         (["seed=5000000000"], ["'seed'", "4294967296"]),
         (["width=.inf"], ["'width'", "less than or equal to 100"]),
         (["width=.nan"], ["'width'"]),
@@ -82,7 +102,7 @@ def test_every_preset_of_every_study_resolves(path):
         (["latent_dim=99999999"], ["'latent_dim'"]),
         (["beta={a: 1, a: 2}"], ["beta", "YAML"]),
         (["beta=" + 3000 * "["], ["beta", "YAML"]),
-        (["beta=2026-13-45"], ["beta", "YAML"]),
+        (["beta=2026-13-45"], ["'beta' is '2026-13-45': it must be a number"]),
         (["beta=!!int x"], ["beta", "YAML"]),
         (["name=a/b"], ["'name'", "'a/b'", "pattern"]),
         (["beta"], ["key=value", "'beta'"]),
@@ -135,7 +155,6 @@ def test_difference_names_old_and_new_values():
         ("study: a\nstudy: b\n", "'study' is given twice"),
         ("1: a\n", "the key 1 is no string"),
         ("study: !!int x\n", "not YAML"),
-        ("study: 2026-13-45\n", "not YAML"),
         ("study: !!python/object/apply:os.system [ls]\n", "not YAML"),
         ("study: " + 3000 * "[", "not YAML"),
         ("a: &a [*a]\n", "'a'"),
@@ -156,6 +175,28 @@ def test_a_study_is_utf_8_whatever_the_locale(tmp_path):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     found = subprocess.run([sys.executable, "-c", words, path], capture_output=True, text=True, env=environment)
     assert found.stdout.strip() == "'\\u03b2'", found.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("010", 10),
+        ("08", 8),
+        ("3e-4", 3e-4),
+        ("5.", 5.0),
+        (".5", 0.5),
+        ("-.INF", -math.inf),
+        ("true", True),
+        ("~", None),
+        ("!!int 010", 10),
+        *((text, text) for text in ("1:30", "1_0", "1_0.5", "0x10", "0b1", "0o7", "yes", "off", "2020-01-01")),
+    ],
+)
+def test_scalars_are_read_as_people_mean_them_and_text_where_yaml_1_1_has_readings_of_its_own(text, value):
+    found = read_yaml(text)
+    assert found == value and type(found) is type(value)
+    with pytest.raises(ValueError, match="no decimal number"):
+        read_yaml("!!int 1_0")
 
 
 def test_merge_keys_still_merge():
@@ -181,7 +222,14 @@ def test_a_run_that_no_study_has_is_called_own_and_one_along_its_axes_is_not():
         ("ais/mixture", ["wide_weight=0.3"], {"preset": "own", "wide_weight": 0.3}),
         ("ais/mixture", ["label=wide99", "wide_weight=0.5"], {"preset": "own"}),
         ("ais/samplers", ["label=adapted_1k"], {"preset": "short", "schedule": "adapted", "num_temperatures": 1000}),
-        ("echo/table1", ["variant=standardized", "method=vae"], {"preset": "own", "method": "vae"}),
+        ("echo/table1", ["standardize=true"], {"preset": "short", "method": "echo", "variant": "standardized"}),
+        ("echo/table1", ["standardize=true", "epochs=3"], {"preset": "own", "variant": "standardized"}),
+        ("echo/table1", ["method=echo", "variant=null"], {"preset": "short", "variant": None, "standardize": False}),
+        ("echo/ablation_noise", ["scheme=ring", "num_terms=20"], {"preset": "own", "variant": None}),
+        ("echo/ablation_noise", ["scheme=ring"], {"preset": "short", "variant": "ring"}),
+        ("isometric/mnist_models", ["latent_dim=64"], {"preset": "short", "variant": "lambda10000", "beta": 0.0784}),
+        ("isometric/mnist_models", ["beta=0.5"], {"preset": "own", "variant": None, "latent_dim": 32}),
+        ("isometric/mnist_models", ["network_settings.form=toy"], {"preset": "own", "variant": "lambda2000"}),
         ("ais/aae_models", ["network_settings.depth=2"], {"network_settings": {"activation": "relu", "depth": 2}}),
     ],
 )

@@ -12,8 +12,9 @@ from echo_tf.runs import local_engine, records, studies, survey
 from echo_tf.runs import settings as settings_module
 from echo_tf.runs.interrupts import StopRequest
 from echo_tf.runs.place import Place, model_path
+from echo_tf.runs.resolving import resolve
 from echo_tf.runs.runner import run as run_settings
-from echo_tf.runs.studies import Study, read_study, resolve
+from echo_tf.runs.studies import Study, read_study
 from tests.small_runs import TINY, tools
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -4,7 +4,7 @@ import math
 
 import pydantic
 
-from echo_tf.runs.settings import MOST
+from echo_tf.runs.settings import MOST, Positive
 from echo_tf.runs.trainings import Training
 
 
@@ -19,11 +19,11 @@ class Generator(Training):
 
     network: str = "wu2017"
     network_settings: dict[str, int | float | str | bool] = {}
-    width: float = pydantic.Field(default=1.0, gt=0, le=100)
+    width: float = pydantic.Field(default=1.0, ge=1e-3, le=100)
     latent_dim: int = pydantic.Field(default=10, ge=1, le=MOST)
     pixel_range: tuple[float, float] | None = None
-    learning_rate: pydantic.PositiveFloat = pydantic.Field(default=2e-4, allow_inf_nan=False)
-    discriminator_learning_rate: pydantic.PositiveFloat | None = pydantic.Field(default=None, allow_inf_nan=False)
+    learning_rate: Positive = 2e-4
+    discriminator_learning_rate: Positive | None = None
     beta_1: float = pydantic.Field(default=0.5, ge=0, lt=1)
     beta_2: float = pydantic.Field(default=0.999, ge=0, lt=1)
     samples: int = pydantic.Field(default=1000, ge=2, le=100_000)

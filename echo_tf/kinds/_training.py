@@ -126,7 +126,10 @@ def _mapping_first(decoder, name, latent_dim):
 
 
 def num_training_images(settings, data):
-    number = min(len(data.splits["train"]), settings.train_images or len(data.splits["train"]))
+    there = len(data.splits["train"])
+    number = settings.train_images or there
+    if number > there:
+        raise InputError(f"setting 'train_images' is {number}, but {data.name} has {there} training images.")
     if number < settings.batch_size:
         raise InputError(f"setting 'batch_size' is {settings.batch_size}, but {data.name} has {number} training images.")
     return number

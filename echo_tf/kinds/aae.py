@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-import pydantic
-
 from echo_tf.kinds._generators import Generator, line_of, row_of
 from echo_tf.runs.place import Place
+from echo_tf.runs.settings import Positive
 
 TABLES = ("rows",)
 FIGURES = ("generators",)
@@ -24,7 +23,7 @@ class Settings(Generator):
 
     kind: str = "aae"
     encoder: Literal["deterministic", "stochastic"] = "deterministic"
-    encoder_learning_rate: pydantic.PositiveFloat | None = pydantic.Field(default=None, allow_inf_nan=False)
+    encoder_learning_rate: Positive | None = None
 
 
 def perform(settings: Settings, place: Place) -> dict:

@@ -8,7 +8,7 @@ import pydantic
 
 from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
-from echo_tf.runs.settings import MOST, NAME, Measurement, Switch, from_recorded
+from echo_tf.runs.settings import MOST, NAME, Measurement, Positive, Switch, from_recorded
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("annealed",)
@@ -51,9 +51,9 @@ class Settings(Measurement):
     first_image: int = pydantic.Field(default=0, ge=0)
     num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
     distortion: Literal["own", "squared_error"] = "squared_error"
-    blur: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
+    blur: float | None = pydantic.Field(default=None, ge=1e-3, le=1000)
     wide_weight: float | None = pydantic.Field(default=None, gt=0, lt=1)
-    wide_scale: float = pydantic.Field(default=10.0, gt=0, allow_inf_nan=False)
+    wide_scale: Positive = 10.0
     mixture: Literal["joint", "product"]
     features: pydantic.SerializeAsAny[Core] | None = None
     precision: Literal["float32", "float64"] = "float32"
@@ -61,7 +61,7 @@ class Settings(Measurement):
     num_temperatures: int = pydantic.Field(ge=2, le=100 * MOST)
     tuning_temperatures: int | None = pydantic.Field(default=None, ge=2, le=100 * MOST)
     num_betas: int = pydantic.Field(ge=1, le=MOST)
-    max_beta: float = pydantic.Field(gt=0, allow_inf_nan=False)
+    max_beta: Positive
     num_chains: int = pydantic.Field(default=40, ge=2, le=MOST)
     schedule: Literal["sigmoid", "adapted"] = "sigmoid"
     transition: Literal["tfp_hmc", "persistent"] = "tfp_hmc"

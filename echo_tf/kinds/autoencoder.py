@@ -13,7 +13,7 @@ from echo_tf.errors import nearest
 from echo_tf.methods import METHODS
 from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
-from echo_tf.runs.settings import MOST, MOST_LATENTS, Switch
+from echo_tf.runs.settings import MOST, MOST_LATENTS, NotNegative, Positive, Switch
 from echo_tf.runs.settings import Settings as Core
 from echo_tf.runs.trainings import Training
 
@@ -63,11 +63,11 @@ class _Training(Training):
     adam_epsilon: Keras's default is that of the released code for images of 28 x 28, unlike the 1e-8 of Adam's paper.
     """
 
-    learning_rate: pydantic.PositiveFloat = pydantic.Field(default=3e-4, allow_inf_nan=False)
+    learning_rate: Positive = 3e-4
     schedule: Literal["paper", "released", "constant"] = "paper"
-    beta: pydantic.NonNegativeFloat = pydantic.Field(default=1.0, allow_inf_nan=False)
+    beta: NotNegative = 1.0
     beta_warmup_epochs: int = pydantic.Field(default=0, ge=0, le=MOST)
-    adam_epsilon: pydantic.PositiveFloat = pydantic.Field(default=1e-7, allow_inf_nan=False)
+    adam_epsilon: Positive = 1e-7
 
     @pydantic.model_validator(mode="after")
     def _warms_up_by_epochs(self):
@@ -90,7 +90,7 @@ class _Factors(Core):
     blocks: int = pydantic.Field(default=8, ge=1, le=MOST)
     remove_probability: float = pydantic.Field(default=0.15, ge=0, le=1)
     subset_seed: int = pydantic.Field(default=42, ge=0, lt=2**32)
-    gamma: pydantic.NonNegativeFloat = pydantic.Field(default=0.0, allow_inf_nan=False)
+    gamma: NotNegative = 0.0
     permuted: Literal["distinct", "independent"] = "distinct"
     discriminator_units: tuple[Annotated[int, pydantic.Field(ge=1, le=MOST)], ...] = (1000,) * 6
     discriminator_beta_2: float = pydantic.Field(default=0.9, ge=0, lt=1)
@@ -109,11 +109,11 @@ class _Model(Core):
 
     network: str = "alemi2018"
     network_settings: dict[str, int | float | str | bool] = {}
-    width: float = pydantic.Field(default=1.0, gt=0, le=100)
+    width: float = pydantic.Field(default=1.0, ge=1e-3, le=100)
     latent_dim: int = pydantic.Field(default=32, ge=1, le=MOST_LATENTS)
     distortion: Literal["bernoulli", "gaussian", "squared_error", "ssim"] = "bernoulli"
     objective: Literal["plain", "decomposed"] = "plain"
-    variance: float | None = pydantic.Field(default=None, gt=0, le=1e15)
+    variance: Positive | None = None
     decoder_input: Literal["code", "times_16", "batch_normalized"] = "code"
 
 
@@ -126,7 +126,7 @@ class _Parts(Core):
 
     num_terms: int | None = pydantic.Field(default=None, ge=1, le=10_000)
     scheme: Literal["permutation", "replacement", "ring"] | None = None
-    max_magnitude: float | None = pydantic.Field(default=None, gt=0, le=1e15)
+    max_magnitude: Positive | None = None
     standardize: bool = False
     flow_steps: int = pydantic.Field(default=2, ge=1, le=100)
     flows_trained: bool = True
@@ -135,7 +135,7 @@ class _Parts(Core):
     pseudo_inputs: int = pydantic.Field(default=750, ge=1, le=MOST)
     vamp_density: Literal["mixture", "mean_of_logs"] = "mixture"
     vamp_start: Literal["training_images", "mean_image"] = "training_images"
-    mmd_bandwidth: float | None = pydantic.Field(default=None, ge=1e-15, le=1e15)  # its square must be a float32
+    mmd_bandwidth: Positive | None = None
 
 
 class Settings(_Training, _Factors, _Model, _Parts):
@@ -153,7 +153,7 @@ class Settings(_Training, _Factors, _Model, _Parts):
     fidelity: Literal["paper", "released"] = "paper"
     eval_samples: int = pydantic.Field(default=1, ge=1, le=MOST)
     eval_noise: Literal["batch", "pool"] = "batch"
-    pool_size: pydantic.PositiveInt = 1000
+    pool_size: int = pydantic.Field(default=1000, ge=1, le=MOST)
 
     @pydantic.field_validator("method")
     @classmethod

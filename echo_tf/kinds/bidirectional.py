@@ -3,7 +3,7 @@
 import pydantic
 
 from echo_tf.runs.place import Place
-from echo_tf.runs.settings import MOST, Measurement
+from echo_tf.runs.settings import MOST, Measurement, Positive
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("rows",)
@@ -20,7 +20,7 @@ class Settings(Measurement):
     """
 
     kind: str = "bidirectional"
-    betas: tuple[float, ...] = pydantic.Field(min_length=1)
+    betas: tuple[Positive, ...] = pydantic.Field(min_length=1)
     num_images: int = pydantic.Field(default=50, ge=2, le=MOST)
 
     @pydantic.field_validator("model")

@@ -5,6 +5,7 @@ from typing import ClassVar
 import pydantic
 
 from echo_tf.runs.place import Place
+from echo_tf.runs.settings import Positive
 from echo_tf.runs.trainings import Training
 
 TABLES = ("rows",)
@@ -23,8 +24,8 @@ class Settings(Training):
     kind: str = "classifier"
     network: str = "huang2020"
     network_settings: dict[str, int | float | str | bool] = {}
-    width: float = pydantic.Field(default=1.0, gt=0, le=100)
-    learning_rate: pydantic.PositiveFloat = pydantic.Field(default=1e-3, allow_inf_nan=False)
+    width: float = pydantic.Field(default=1.0, ge=1e-3, le=100)
+    learning_rate: Positive = 1e-3
 
 
 def perform(settings: Settings, place: Place) -> dict:

@@ -1,13 +1,13 @@
 """Bounds of R(D) of a dataset under squared error: what any decoder's curve could at best be. No training, no network."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pydantic
 
 from echo_tf.errors import InputError
 from echo_tf.runs.place import Place
-from echo_tf.runs.settings import MOST
+from echo_tf.runs.settings import MOST, Positive
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("rows",)
@@ -28,7 +28,7 @@ class Settings(Core):
         log num_images: those of the curves beside which they stand.
     betas: slopes of the curves.
     points: of the codebook (training images) and of the particles, which start there.
-    components: of the mixture of Gaussians.
+    components: of the mixture of Gaussians. Of lower_images, points and components, none is above train_images.
     steps: the most steps of each fit.
     """
 
@@ -39,10 +39,17 @@ class Settings(Core):
     train_images: int = pydantic.Field(default=2000, ge=2, le=MOST)
     lower_images: int = pydantic.Field(default=1000, ge=4, le=MOST)
     num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
-    betas: tuple[Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)], ...] = pydantic.Field(min_length=1)
+    betas: tuple[Positive, ...] = pydantic.Field(min_length=1)
     points: int = pydantic.Field(default=500, ge=2, le=MOST)
     components: int = pydantic.Field(default=20, ge=1, le=1000)
     steps: int = pydantic.Field(default=50, ge=1, le=10_000)
+
+    @pydantic.model_validator(mode="after")
+    def _of_enough_images(self):
+        for name in ("lower_images", "points", "components"):
+            if getattr(self, name) > self.train_images:
+                raise ValueError(f"setting {name!r} is {getattr(self, name)}, more than train_images, {self.train_images}")
+        return self
 
     @property
     def amount(self) -> tuple[int, str]:
@@ -59,8 +66,6 @@ def perform(settings: Settings, place: Place) -> dict:
     for name, there in limits.items():
         if getattr(settings, name) > there:
             raise InputError(f"setting {name!r} is {getattr(settings, name)}, but {data.name} has {there} images for it.")
-    if settings.points > settings.train_images:
-        raise InputError(f"setting 'points' is {settings.points}, more than train_images, {settings.train_images}.")
     chosen = first + np.sort(np.random.default_rng(settings.seed).permutation(number)[: settings.train_images])
     train = data.floats("train", chosen).reshape(settings.train_images, -1).astype(np.float64)
     test = data.floats(split, slice(settings.num_images)).reshape(settings.num_images, -1).astype(np.float64)
@@ -97,7 +102,7 @@ def _bound(stage, settings, train, test):
 
 
 def _rows(stage, settings, table):
-    half = min(settings.lower_images, settings.train_images) // 2
+    half = settings.lower_images // 2
     names = {
         "codebook": f"codebook of {settings.points} images",
         "particles": f"{settings.points} particles",

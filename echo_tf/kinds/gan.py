@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-import pydantic
-
 from echo_tf.kinds._generators import Generator, line_of, row_of
 from echo_tf.runs.place import Place
+from echo_tf.runs.settings import NotNegative
 
 TABLES = ("rows",)
 FIGURES = ("generators",)
@@ -24,8 +23,8 @@ class Settings(Generator):
 
     kind: str = "gan"
     loss: Literal["non_saturating", "wasserstein"] = "non_saturating"
-    penalty_weight: float = pydantic.Field(default=0.0, ge=0, allow_inf_nan=False)
-    entropy_weight: float = pydantic.Field(default=0.0, ge=0, allow_inf_nan=False)
+    penalty_weight: NotNegative = 0.0
+    entropy_weight: NotNegative = 0.0
 
 
 def perform(settings: Settings, place: Place) -> dict:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 import pydantic
 
 from echo_tf.runs.place import Place
-from echo_tf.runs.settings import MOST
+from echo_tf.runs.settings import MOST, Positive
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("rows",)
@@ -23,15 +23,15 @@ class Settings(Core):
     kind: str = "toy"
     source: Literal["mix", "ramp", "norm"]
     loss: Literal["square", "down", "up"]
-    multipliers: tuple[Annotated[float, pydantic.Field(gt=0, le=1e9)], ...] = pydantic.Field(min_length=1, max_length=1000)
+    multipliers: tuple[Annotated[Positive, pydantic.Field(le=1e9)], ...] = pydantic.Field(min_length=1, max_length=1000)
     reduction: Literal["sum", "mean"] = "sum"
     points: int = pydantic.Field(default=50_000, ge=2, le=MOST)
     network: str = "nakagawa2021"
     form: str = "toy"
-    width: float = pydantic.Field(default=1.0, gt=0, le=100)
+    width: float = pydantic.Field(default=1.0, ge=1e-3, le=100)
     epochs: int = pydantic.Field(default=500, ge=1, le=MOST)
     batch_size: int = pydantic.Field(default=128, ge=1, le=MOST)
-    learning_rate: float = pydantic.Field(default=1e-3, gt=0, allow_inf_nan=False)
+    learning_rate: Positive = 1e-3
     averaging: float = pydantic.Field(default=0.999, ge=0, lt=1)
 
     @pydantic.model_validator(mode="after")

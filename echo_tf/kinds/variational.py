@@ -3,12 +3,10 @@
 What annealing adds shows in the distance to the curve: any encoder's R + beta D is at least -log Z.
 """
 
-from typing import Annotated
-
 import pydantic
 
 from echo_tf.runs.place import Place
-from echo_tf.runs.settings import MOST, Measurement
+from echo_tf.runs.settings import MOST, Measurement, Positive
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("rows",)
@@ -27,14 +25,14 @@ class Settings(Measurement):
 
     asks_of_model = ("dataset", "network", "latent_dim", "batch_size")
     kind: str = "variational"
-    betas: tuple[Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)], ...] = pydantic.Field(min_length=1)
+    betas: tuple[Positive, ...] = pydantic.Field(min_length=1)
     encoder_network: str = "wu2017"
     encoder_settings: dict[str, int | float | str | bool] = {}
-    encoder_width: float = pydantic.Field(default=1.0, gt=0, le=100)
+    encoder_width: float = pydantic.Field(default=1.0, ge=1e-3, le=100)
     train_images: int | None = pydantic.Field(default=None, ge=2)
     epochs: int = pydantic.Field(ge=1, le=MOST)
     batch_size: int = pydantic.Field(default=100, ge=2, le=MOST)
-    learning_rate: pydantic.PositiveFloat = pydantic.Field(default=1e-4, allow_inf_nan=False)
+    learning_rate: Positive = 1e-4
     num_images: int = pydantic.Field(default=50, ge=1, le=MOST)
     samples: int = pydantic.Field(default=100, ge=1, le=10_000)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 import pydantic
 
@@ -12,6 +12,8 @@ from echo_tf.runs.kind_of import DEFAULT, kind_of
 
 MOST_LATENTS = 65_536
 MOST = 1_000_000  # beyond it, a number is a slip that would only show when memory or time runs out
+Positive = Annotated[float, pydantic.Field(ge=1e-15, le=1e15, allow_inf_nan=False)]  # its square, too, must be a float32
+NotNegative = Annotated[float, pydantic.Field(ge=0, le=1e15, allow_inf_nan=False)]
 NAME = r"^[A-Za-z0-9_=-][A-Za-z0-9_.=-]*$"
 PLACE = ("study", "preset", "name", "variant")  # where a record stands: the work does not depend on it
 
@@ -66,12 +68,17 @@ class Settings(pydantic.BaseModel):
 
     @pydantic.field_validator("*", mode="before")
     @classmethod
-    def _no_switch_for_a_number(cls, value, info):
-        given = value if isinstance(value, (list, tuple)) else [value]
-        if any(isinstance(one, bool) for one in given):
-            allowed = {*_types_in(cls.model_fields[info.field_name].annotation)}
-            if bool not in allowed and allowed & {int, float}:
-                raise ValueError("it must be a number" if given[:1] == [value] else "it must be of numbers")
+    def _of_its_type(cls, value, info):
+        """Refuses what pydantic would turn into another type: switches and text for numbers, anything for switches."""
+        given, listed = (value, True) if isinstance(value, (list, tuple)) else ([value], False)
+        annotation = cls.model_fields[info.field_name].annotation
+        if isinstance(value, Mapping) and get_origin(annotation) is dict:
+            given, listed, annotation = value.values(), True, get_args(annotation)[1]
+        allowed = {*_types_in(annotation)}
+        if allowed & {int, float} and not allowed & {str, bool} and any(isinstance(one, (bool, str)) for one in given):
+            raise ValueError("it must be of numbers" if listed else "it must be a number")
+        if bool in allowed and not allowed & {int, float, str} and not all(isinstance(one, bool) for one in given):
+            raise ValueError("it must be true or false")
         return value
 
     @classmethod

@@ -133,7 +133,8 @@ class Study(pydantic.BaseModel):
 
     def choose_preset(self, name: str | None = None) -> str:
         """The name of a preset, None being "paper" or else the first. Raises InputError if there is no such preset."""
-        name = name or ("paper" if "paper" in self.presets else next(iter(self.presets)))
+        if name is None:
+            name = "paper" if "paper" in self.presets else next(iter(self.presets))
         if name not in self.presets:
             known = ", ".join(self.presets)
             raise InputError(f"{self.study} has the presets {known}, got {name!r}{nearest(name, self.presets)}.")
@@ -215,7 +216,7 @@ def combinations(
     scale = dict(study.presets[preset])
     names = [None]
     if study.variants:
-        names = _as_list(scale.pop("variant", list(study.variants)))
+        names = as_list(scale.pop("variant", list(study.variants)))
         names = names if variant is None else [variant]
     for name in names:
         if name is not None and (not isinstance(name, str) or name not in study.variants):
@@ -247,7 +248,7 @@ def expand(study: Study, preset: str | None = None, only: Sequence[str] = ()) ->
         return []
     runs, measured = {}, expand(study.measured, preset) if study.measured is not None else None
     for values in combinations(study, preset):
-        own, chosen = _split(study, values)
+        own, chosen = split(study, values)
         for model in _models(measured, chosen):
             settings = validated({**own, **model}, study.variants.get(values.get("variant"), ()))
             other = runs.setdefault(settings.run_path, settings)
@@ -277,87 +278,13 @@ def _has_setting(settings, key):
     return key in type(settings).model_fields or (isinstance(settings, Measurement) and _has_setting(settings.model, key))
 
 
-def _split(study, values):
+def split(study: Study, values: Mapping) -> tuple[dict, dict]:
     """The settings that are a run's own, and those of the model that it measures: all that its kind does not add."""
     if study.measured is None:
         return dict(values), {}
     fields = kind_of(study.kind).Settings.model_fields
     own = {"kind", "study", "preset", "name", "deterministic"} | (set(fields) - set(Settings.model_fields))
     return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
-
-
-def resolve(study: Study, preset: str | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of one run: the first of a study's runs in a preset, then overrides. If those make it a run that the study
-    does not have in any scale, its preset is called "own".
-
-    Args:
-        preset: a key of the study's presets; None is "paper" where there is one.
-        overrides: strings "key=value", the value in YAML. "variant" chooses one of the study's variants. Of a measurement,
-            what is no setting of its own is one of the model's.
-
-    Raises:
-        InputError: naming the key, the value, what is allowed and the nearest match; for a study without runs.
-    """
-    return _resolved(study, preset, _given(overrides))
-
-
-def _resolved(study, preset, given):
-    if not study.has_runs:
-        raise InputError(f"{study.study} has no runs: it is a figure or a table alone.")
-    deliberate, of_model = _split(study, given)
-    variant = given.get("variant") if study.variants else None
-    first, chosen = _split(study, next(combinations(study, preset, variant, deliberate)))
-    deliberate = {key: _within(first.get(key), value) for key, value in deliberate.items()}
-    values = {**first, **deliberate}
-    if study.measured is not None:
-        values["model"] = _resolved(study.measured, values["preset"], {**chosen, **of_model})
-    settings = validated(values, deliberate)
-    known = _is_of(first, deliberate) and getattr(values.get("model"), "preset", None) != OWN
-    if known or any((one.run_path, one.work()) == (settings.run_path, settings.work()) for one in _all_of(study, preset)):
-        return settings
-    return settings.model_copy(update={"preset": OWN})
-
-
-def _all_of(study, preset):
-    """The runs of a study in a preset; none where it has none that hold, which is said when they are asked for."""
-    try:
-        return expand(study, preset)
-    except InputError:
-        return []
-
-
-def _given(overrides):
-    given = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise InputError(f"settings are given as key=value, got {override!r}.")
-        key, *inner = key.split(".")  # network_settings.output_kernel=5
-        try:
-            value = read_yaml(value)
-        except ValueError as error:
-            raise InputError(f"{key}: {value!r} is not a YAML value.") from error
-        for part in reversed(inner):
-            value = _OneOfAGroup({part: value})
-        given[key] = _within(given.get(key), value)
-    return given
-
-
-class _OneOfAGroup(dict):
-    """A setting given as group.key=value, which leaves the others of its group as they are."""
-
-
-def _within(before, value):
-    """What a setting becomes that was something before."""
-    if not isinstance(value, _OneOfAGroup) or not isinstance(before, Mapping):
-        return value
-    return type(value)({**before, **{key: _within(before.get(key), inner) for key, inner in value.items()}})
-
-
-def _is_of(first, given):
-    """Whether a study's run, chosen for what is given, has all of that: then the study has this run in some scale."""
-    besides = ("variant", "name", "deterministic")
-    return all(key in besides or (key in first and first[key] == value) for key, value in given.items())
 
 
 def pick(runs: Sequence[Settings], index: int) -> Settings:
@@ -397,18 +324,20 @@ def _value(settings, axis):
 
 def _reads_as(text, value):
     try:
-        return text == str(value) or float(text) == float(value)
-    except (TypeError, ValueError):
+        found = read_yaml(text)
+    except ValueError:
         return False
+    return text == str(value) or (found == value and isinstance(found, bool) == isinstance(value, bool))
 
 
-def _as_list(value):
+def as_list(value) -> list:
+    """A value as a list of values."""
     return value if isinstance(value, list) else [value]
 
 
 def _columns(group, given):
     """An axis or zip as the preset and the variant leave it."""
-    replaced = {key: _as_list(given[key]) for key in group if key in given}
+    replaced = {key: as_list(given[key]) for key in group if key in given}
     return replaced or group
 
 
