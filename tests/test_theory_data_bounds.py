@@ -279,3 +279,25 @@ def test_bad_arguments_are_refused_in_one_line(clusters, call):
     with pytest.raises(ValueError, match="must be .*got") as refused:
         call(clusters[0])
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        lambda x, check: codebook_bound(x, x[:3], [1.0, 2.0], check=check),
+        lambda x, check: particle_bound(x, [1.0], 3, steps=5, check=check),
+        lambda x, check: fitted_mixture_bound(x, [1.0], 2, steps=5, check=check),
+        lambda x, check: lower_bound(x, [1.0], ascent_steps=4, check=check),
+    ],
+)
+def test_every_bound_can_be_stopped_between_its_steps(bound):
+    calls = []
+
+    def stop_at_the_third():
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bound(np.random.default_rng(0).normal(size=(8, 2)), stop_at_the_third)
+    assert len(calls) == 3

@@ -74,13 +74,13 @@ def perform(settings: Settings, place: Place) -> dict:
     for done, stage in enumerate(STAGES):
         if stage not in tables:
             place.check()
-            tables[stage] = _bound(stage, settings, train, test)
+            tables[stage] = _bound(stage, settings, train, test, place.check)
             place.save(done + 1, tables)
     bounds = [row for stage in STAGES for row in _rows(stage, settings, tables[stage])]
     return {"data": {"images_used": [0, settings.num_images], "split": split}, "bounds": bounds}
 
 
-def _bound(stage, settings, train, test):
+def _bound(stage, settings, train, test, check):
     """The numbers of one bound: (R, 5) beta, rate and distortion of training images, of test images; of lower bounds beta and
     rate + beta * distortion, (R, 2) of the test images and (R, 3) of both halves of the training images."""
     from echo_tf import theory
@@ -88,16 +88,17 @@ def _bound(stage, settings, train, test):
     betas, rng = np.array(settings.betas), np.random.default_rng(settings.seed)
     if stage == "population":
         halves = np.array_split(train[: settings.lower_images], 2)
-        return np.stack([betas, *(theory.lower_bound(half, betas)[LOWER] for half in halves)], axis=1)
+        return np.stack([betas, *(theory.lower_bound(half, betas, check=check)[LOWER] for half in halves)], axis=1)
     if stage == "sample":
-        return theory.lower_bound(test, betas)[["beta", LOWER]].to_numpy()
+        return theory.lower_bound(test, betas, check=check)[["beta", LOWER]].to_numpy()
     if stage == "codebook":
         codebook = train[rng.permutation(len(train))[: settings.points]]
-        found = theory.codebook_bound(train, codebook, betas, test)
+        found = theory.codebook_bound(train, codebook, betas, test, check=check)
     elif stage == "particles":
-        found = theory.particle_bound(train, betas, settings.points, settings.steps, settings.seed, test)
+        found = theory.particle_bound(train, betas, settings.points, settings.steps, settings.seed, test, check=check)
     else:
-        found = theory.fitted_mixture_bound(train, betas, settings.components, test, settings.steps, seed=settings.seed)
+        given = {"steps": settings.steps, "seed": settings.seed, "check": check}
+        found = theory.fitted_mixture_bound(train, betas, settings.components, test, **given)
     return found[["beta", "rate_nats", "distortion_sse", "test_rate_nats", "test_distortion_sse"]].to_numpy()
 
 

@@ -24,7 +24,7 @@ import pandas as pd
 
 from echo_tf import arguments
 from echo_tf.theory.blahut_arimoto import blahut_arimoto
-from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
+from echo_tf.theory.distances import blocks, centred_distances, exponentiate, no_check, squared_distances
 from echo_tf.theory.linear_vae import basis_of, gaussian_mixture_bound, gaussian_terms
 
 NAMES = ["rate_nats", "distortion_sse", "rate_plus_beta_distortion_nats"]
@@ -49,7 +49,7 @@ class GaussianMixture(NamedTuple):
     factors: np.ndarray  # (K, d, r)
 
 
-def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=1e-5):
+def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=1e-5, check=no_check):
     """Moves points, and their weights, down F: each step is y_m <- sum_i r_im x_i / sum_i r_im, w_m <- mean_i r_im.
 
     r_im is the share of particle m in Z_i. This is gradient descent in the Wasserstein metric with the step size that
@@ -63,6 +63,7 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
         weights: (N,) their weights; None: equal.
         steps: the most steps.
         tolerance: nats; stops when a step lowers F by less.
+        check: is called before each step, and may raise.
 
     Returns:
         Particles.
@@ -80,6 +81,7 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
     x = (x - centre).astype(np.float32)
     history = []
     for _ in range(steps):
+        check()
         total, pulled, log_z = np.zeros(len(y)), np.zeros(y.shape), np.empty(len(x))
         log_w = np.log(np.maximum(w / w.sum(), SMALLEST_WEIGHT)).astype(np.float32)
         for rows in blocks(len(x), len(y)):
@@ -97,7 +99,7 @@ def fit_particles(examples, beta, positions, weights=None, steps=100, tolerance=
     return Particles(y + centre, w / w.sum(), np.array(history))
 
 
-def particle_bound(examples, betas, num_particles, steps=100, seed=0, test_examples=None, order="falling"):
+def particle_bound(examples, betas, num_particles, steps=100, seed=0, test_examples=None, order="falling", check=no_check):
     """An upper bound of R(D) by particles that move, each beta's started where its neighbour's ended.
 
     At each beta, the particles of all betas are valued and the best for `examples` kept: what was found for one beta is a
@@ -126,12 +128,12 @@ def particle_bound(examples, betas, num_particles, steps=100, seed=0, test_examp
     fitted, y, w = [None] * len(betas), x[rng.permutation(len(x))[:num_particles]], None
     for i in np.argsort(-betas if order == "falling" else betas, kind="stable"):
         y = y if order == "falling" else y + 0.01 * x.std() * rng.normal(size=y.shape)
-        fitted[i] = fit_particles(x, betas[i], y, w, steps)
+        fitted[i] = fit_particles(x, betas[i], y, w, steps, check=check)
         y, w = fitted[i].positions, 0.9 * fitted[i].weights + 0.1 / len(y)
-    return _table(betas, x, test_examples, fitted, lambda q, data: _of_points(data, *q[:2], betas))
+    return _table(betas, x, test_examples, fitted, lambda q, data: _of_points(data, *q[:2], betas), check)
 
 
-def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6):
+def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6, check=no_check):
     """An upper bound of R(D) by points that stay, their weights those of Blahut-Arimoto: the best on this codebook.
 
     Args:
@@ -148,11 +150,16 @@ def codebook_bound(examples, codebook, betas, test_examples=None, tolerance=1e-6
     x, betas = arguments.matrix("examples", examples), arguments.betas(betas)
     y = arguments.matrix("codebook", codebook, x.shape[1])
     distances, p = centred_distances(x, y), np.full(len(x), 1 / len(x))
-    weights = [blahut_arimoto(p, distances, beta, tolerance=tolerance).marginal for beta in betas]
-    return _table(betas, x, test_examples, weights, lambda w, data: _of_points(data, y, w, betas))
+    weights = []
+    for beta in betas:
+        check()
+        weights.append(blahut_arimoto(p, distances, beta, tolerance=tolerance).marginal)
+    return _table(betas, x, test_examples, weights, lambda w, data: _of_points(data, y, w, betas), check)
 
 
-def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_directions=100, start=None, seed=0, tolerance=1e-3):
+def fit_gaussian_mixture(
+    examples, num_components, beta, steps=50, num_directions=100, start=None, seed=0, tolerance=1e-3, check=no_check
+):
     """A mixture of Gaussians as the marginal, fitted to F itself by expectation-maximisation.
 
     Convolved with exp(-beta |x - y|²) it is, up to a constant, a mixture of Gaussians of covariances S + I / (2 beta), and
@@ -193,6 +200,7 @@ def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_direction
         bases = [basis_of(axes.T @ f, True) for f in start.factors]
     last = np.inf
     for _ in range(steps):
+        check()
         terms = np.stack([gaussian_terms(t, m, basis, np.array([beta]))[0][0] for m, basis in zip(means, bases)], axis=1)
         terms += np.log(np.maximum(weights, SMALLEST_WEIGHT))
         log_z = exponentiate(terms)
@@ -211,7 +219,9 @@ def fit_gaussian_mixture(examples, num_components, beta, steps=50, num_direction
     return GaussianMixture(weights, means @ axes.T + centre, factors)
 
 
-def fitted_mixture_bound(examples, betas, num_components, test_examples=None, steps=50, num_directions=100, seed=0):
+def fitted_mixture_bound(
+    examples, betas, num_components, test_examples=None, steps=50, num_directions=100, seed=0, check=no_check
+):
     """An upper bound of R(D) by mixtures of Gaussians fitted at each beta, which no number of points limits.
 
     Args:
@@ -228,12 +238,12 @@ def fitted_mixture_bound(examples, betas, num_components, test_examples=None, st
     x, betas = arguments.matrix("examples", examples), arguments.betas(betas)
     fitted, start = [None] * len(betas), None
     for i in np.argsort(-betas, kind="stable"):
-        start = fitted[i] = fit_gaussian_mixture(x, num_components, betas[i], steps, num_directions, start, seed)
+        start = fitted[i] = fit_gaussian_mixture(x, num_components, betas[i], steps, num_directions, start, seed, check=check)
 
     def value(q, data):
         return gaussian_mixture_bound(q.weights, q.means, q.factors, data, betas, factors=True)[NAMES].to_numpy().T
 
-    return _table(betas, x, test_examples, fitted, value)
+    return _table(betas, x, test_examples, fitted, value, check)
 
 
 def _limits(steps, tolerance):
@@ -260,7 +270,7 @@ def _clipped(covariance, beta):
     return vectors[:, keep], values[keep] - 1 / (2 * beta)
 
 
-def _table(betas, x, test_examples, marginals, value):
+def _table(betas, x, test_examples, marginals, value, check):
     """A row a beta: rate, distortion and their sum for the marginal that has the least sum for x, of x and of test examples.
 
     `value(marginal, data)` gives all three at each beta, (3, num_betas).
@@ -269,7 +279,11 @@ def _table(betas, x, test_examples, marginals, value):
     columns, best = {"beta": betas}, None
     for prefix, data in (("", x), ("test_", test)):
         if data is not None:
-            found = np.stack([value(marginal, data) for marginal in marginals], axis=1)  # (3, marginals, num_betas)
+            found = []
+            for marginal in marginals:
+                check()
+                found.append(value(marginal, data))
+            found = np.stack(found, axis=1)  # (3, marginals, num_betas)
             best = found[2].argmin(axis=0) if best is None else best  # of x: never chosen on what it is tested on
             columns.update(zip([prefix + name for name in NAMES], found[:, best, np.arange(len(betas))]))
     return pd.DataFrame(columns)

@@ -9,12 +9,12 @@ from scipy.special import logsumexp
 from echo_tf import arguments
 from echo_tf.theory.blahut_arimoto import blahut_arimoto
 from echo_tf.theory.data_bounds import NAMES, USED, fit_particles
-from echo_tf.theory.distances import blocks, centred_distances, exponentiate, squared_distances
+from echo_tf.theory.distances import blocks, centred_distances, exponentiate, no_check, squared_distances
 
 MOST = 400  # maxima followed to the end
 
 
-def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, tolerance=1e-3):
+def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, tolerance=1e-3, check=no_check):
     """Both bounds of the least rate + beta * distortion of the examples, as the source; numerical, not a proof.
 
     The marginal is that of Blahut-Arimoto over the examples, `points`, and what is added `rounds` times: the points in use,
@@ -47,7 +47,7 @@ def lower_bound(examples, betas, points=None, rounds=3, ascent_steps=40, toleran
     x = x - centre
     start = x if points is None else np.concatenate([x, arguments.matrix("points", points, x.shape[1]) - centre])
     start = np.concatenate([start, np.zeros((1, x.shape[1]))])  # the mean, which is all that low rates need
-    rows = [_sandwich(x, beta, start, rounds, ascent_steps, tolerance) for beta in betas]
+    rows = [_sandwich(x, beta, start, rounds, ascent_steps, tolerance, check) for beta in betas]
     names = ["upper_rate_plus_beta_distortion_nats", "lower_rate_plus_beta_distortion_nats", "log_sup_c_nats", *NAMES[:2]]
     return pd.DataFrame(rows, columns=names).assign(beta=betas)[["beta", *names]]
 
@@ -90,10 +90,11 @@ def _lines(table, distortions):
     return table["lower_rate_plus_beta_distortion_nats"].to_numpy()[:, None] - np.outer(table["beta"], distortions)
 
 
-def _sandwich(x, beta, fixed, rounds, ascent_steps, tolerance):
+def _sandwich(x, beta, fixed, rounds, ascent_steps, tolerance, check):
     """A row of `lower_bound`: the points used, moved, and maxima of c join the `fixed` ones; the last search is full."""
     p, best, candidates = np.full(len(x), 1 / len(x)), None, fixed
     for left in range(rounds, -1, -1):
+        check()
         distances = centred_distances(x, candidates)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a gap above the tolerance is counted in the bound
@@ -104,20 +105,21 @@ def _sandwich(x, beta, fixed, rounds, ascent_steps, tolerance):
         if not left:
             break
         log_c = logsumexp(-log_z[:, None] - beta * distances, axis=0)
-        maxima, heights = _maxima(x, log_z, beta, candidates[np.argsort(-log_c)[:MOST]], ascent_steps)
+        maxima, heights = _maxima(x, log_z, beta, candidates[np.argsort(-log_c)[:MOST]], ascent_steps, check)
         used = point.marginal > USED
-        moved = fit_particles(x, beta, candidates[used], point.marginal[used], steps=20).positions
+        moved = fit_particles(x, beta, candidates[used], point.marginal[used], steps=20, check=check).positions
         candidates = np.concatenate([fixed, moved, maxima[heights > 0]])
-    log_sup = max(point.gap, float(_maxima(x, log_z, beta, candidates, ascent_steps)[1][0]))
+    log_sup = max(point.gap, float(_maxima(x, log_z, beta, candidates, ascent_steps, check)[1][0]))
     lower = point.rate_plus_beta_distortion - log_sup
     return [best.rate_plus_beta_distortion, lower, log_sup, best.rate, best.distortion]
 
 
-def _maxima(x, log_z, beta, starts, steps):
+def _maxima(x, log_z, beta, starts, steps, check):
     """Maxima of c by mean-shift, the highest first, without those that are close to a higher one; and log c there."""
     x32, y = x.astype(np.float32), np.asarray(starts, np.float32)
     quarter = max(1, steps // 4)
     for step in range(steps):
+        check()
         log_c, pulled = np.empty(len(y)), np.empty_like(y)
         for rows in blocks(len(y), len(x)):
             share = -log_z.astype(np.float32) - np.float32(beta) * squared_distances(y[rows], x32)

@@ -30,3 +30,7 @@ def exponentiate(logs):
     logs -= top
     np.exp(logs, out=logs)
     return np.log(logs.sum(axis=1, dtype=np.float64)) + top[:, 0]
+
+
+def no_check():
+    """What long work calls between its steps where nobody may ask it to stop."""
