@@ -120,7 +120,7 @@ def test_factor_vae_by_the_book():
     variance = sampler.codes(1000, 16)[1].var(axis=0, ddof=1)
     counts = []
     for number in (600, 300):
-        fixed, factors = sampler.factors_with_one_fixed(number, 16)
+        fixed, factors = sampler.with_one_fixed(number, 16)
         table = np.zeros((3, 3), int)
         for k, group in zip(fixed, factors):
             assert len(np.unique(group[:, k])) == 1
@@ -135,6 +135,46 @@ def test_scores_are_a_function_of_the_seed_and_lie_within_0_and_1(score):
     one, same, other = (score(mixed, dataset(), seed=seed) for seed in (0, 0, 1))
     assert one.score == same.score and 0 <= one.score <= 1
     assert one.settings == same.settings != other.settings
+
+
+COMMON, OWN = np.full(3, 2.0**-10), np.array([1.0, 2.0**-7, 2.0**-7])  # powers of two, which round nothing
+
+
+@pytest.mark.parametrize("score", SCORES, ids=NAMES)
+def test_a_common_scale_of_the_dimensions_changes_no_score(score):
+    assert score(lambda x: noisy(x) * COMMON, dataset()).score == score(noisy, dataset()).score
+
+
+@pytest.mark.parametrize("score", [MIG, MODULARITY, DCI, partial(FACTOR_VAE, threshold=0)])
+def test_a_scale_of_each_dimension_changes_no_information_no_tree_and_no_vote(score):
+    assert score(lambda x: noisy(x) * OWN, dataset()).score == score(noisy, dataset()).score
+
+
+def test_a_scale_of_each_dimension_changes_what_is_pruned_and_what_a_penalized_classifier_sees():
+    for score in (FACTOR_VAE, BETA_VAE, SAP):
+        assert score(lambda x: noisy(x) * OWN, dataset()).score < score(noisy, dataset()).score - 0.05
+    assert FACTOR_VAE(lambda x: noisy(x) * OWN, dataset()).active == (0,)
+
+
+def noisy(images):
+    """Each factor plus noise that depends on the image alone: scores of 0.5 to 0.9."""
+    x = images / np.array(SIZES)
+    return x + 0.25 * np.sin(1e3 * (images @ np.array([[1.0, 2.3, 4.1], [3.7, 1.9, 2.2], [5.3, 4.7, 1.1]])))
+
+
+def test_gaussian_total_correlation_of_dependent_dimensions_is_infinite_whatever_is_rounded():
+    x = np.random.default_rng(0).normal(size=(2000, 4))
+    told = {"copy": x[:, 0], "sum": x @ [1, 2, 3, 4], "scaled, moved": 1e3 - 1e-6 * x[:, 1], "nearly": x[:, 0] + 1e-4 * x[:, 1]}
+    for name, column in told.items():
+        codes = np.column_stack([x, column])
+        assert gaussian_total_correlation(codes) == np.inf, name
+        if name != "scaled, moved":  # of which float32 has nothing left
+            assert gaussian_total_correlation(codes.astype(np.float32)) == np.inf, name
+    for share in (1e-2, 1e-4, 1e-6):  # what the first leaves open of the second
+        codes = np.column_stack([x[:, 0], x[:, 0] + share * x[:, 1]])
+        rest = 1 - np.corrcoef(codes[:, 0], x[:, 1])[0, 1] ** 2
+        exact = 0.5 * np.log(codes[:, 1].var() / (share**2 * rest * x[:, 1].var()))
+        assert gaussian_total_correlation(codes) == pytest.approx(exact, abs=1e-3)
 
 
 def test_gaussian_total_correlation_is_that_of_a_gaussian():

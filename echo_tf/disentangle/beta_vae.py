@@ -27,7 +27,8 @@ def beta_vae_score(represent, dataset, seed=0, batch_size=64, num_train=10_000, 
 
     Pairs of images share the value of one factor; from the mean absolute difference of the codes of `batch_size` such pairs, a
     logistic regression is to say which. The differences are divided by their largest, for
-    else the regression's penalty would make the scale of a code, which is arbitrary, a part of the score.
+    else the regression's penalty would make the common scale of a code, which is arbitrary, a part of the score. The scale of a
+    dimension beside the others remains one: the penalty is on its weight.
 
     Source: Higgins et al., "beta-VAE", ICLR 2017; sizes and classifier as in Locatello et al., ICML 2019.
 
@@ -37,9 +38,9 @@ def beta_vae_score(represent, dataset, seed=0, batch_size=64, num_train=10_000, 
         ValueError: for sizes too small, and as `Sampler`.
     """
     arguments.integer("batch_size", batch_size, 1, why=" (pairs of images)")
-    arguments.integer("num_train", num_train, 2 * len(np.asarray(getattr(dataset, "factor_sizes", ()))), why=" (two a factor)")
-    arguments.integer("num_eval", num_eval, 1, why=" (groups)")
     sampler = Sampler(represent, dataset, seed)
+    arguments.integer("num_train", num_train, 2 * len(sampler.sizes), why=" (two a factor)")
+    arguments.integer("num_eval", num_eval, 1, why=" (groups)")
     settings = sampler.settings(batch_size=batch_size, num_train=num_train, num_eval=num_eval)
     features, labels = zip(*(_differences(sampler, number, batch_size) for number in (num_train, num_eval)))
     scale = features[0].max() or 1.0
@@ -52,9 +53,6 @@ def beta_vae_score(represent, dataset, seed=0, batch_size=64, num_train=10_000, 
 
 def _differences(sampler, number, batch_size):
     """Mean absolute differences (n, d) of the codes of pairs that share a factor, and that factor (n,)."""
-    shared = sampler.rng.choice(sampler.varying, number)
-    factors = sampler.factors((number, 2 * batch_size))
-    rows = np.arange(number)
-    factors[rows, :batch_size, shared] = factors[rows, batch_size:, shared]
-    found = [np.abs(c[:, :batch_size] - c[:, batch_size:]).mean(axis=1) for c in sampler.codes_of_groups(factors)]
+    shared, examples = sampler.pairs(number, batch_size)
+    found = [np.abs(c[:, :batch_size] - c[:, batch_size:]).mean(axis=1) for c in sampler.codes_of_groups(examples)]
     return np.concatenate(found), shared

@@ -22,6 +22,7 @@ class Encoded:
     def __init__(self, dataset, encode: Callable, batch_size: int = 512, check: Callable = lambda: None):
         self.dataset, self._encode, self.batch_size, self.check = dataset, encode, batch_size, check
         self.factor_sizes = tuple(dataset.factor_sizes)
+        self.factors = getattr(dataset, "factors", None)
         self._known = np.zeros(int(np.prod(self.factor_sizes)), bool)
         self._heads = None
 

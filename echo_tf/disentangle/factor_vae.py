@@ -32,7 +32,7 @@ def factor_vae_score(
     batch_size=64,
     num_train=10_000,
     num_eval=5_000,
-    num_variance=10_000,
+    num_variance=None,
     threshold=0.05,
     absolute=False,
 ) -> FactorVAEScore:
@@ -47,9 +47,10 @@ def factor_vae_score(
         represent, dataset, seed: see `echo_tf.disentangle.sampling`.
         batch_size: images a group.
         num_train, num_eval: groups that make and that test the vote.
-        num_variance: images for the variances over the dataset.
+        num_variance: images for the variances over the dataset; None: 10,000, or all of fewer examples.
         threshold: dimensions with a standard deviation below this share of the largest one are pruned. A share, because the
-            scale of a code is arbitrary (Echo's is 0.0005 before training).
+            common scale of a code is arbitrary (Echo's is 0.0005 before training). The scale of a dimension beside the others
+            decides what is pruned, and nothing else.
         absolute: the threshold is a standard deviation itself, as in the releases of both papers.
 
     Raises:
@@ -60,9 +61,11 @@ def factor_vae_score(
         arguments.integer(name, number, 1, why=" (groups)")
     arguments.number("threshold", threshold)
     arguments.flag("absolute", absolute)
-    arguments.integer("num_variance", num_variance, 2, why=" (a variance needs two images)")
+    if num_variance is not None:
+        arguments.integer("num_variance", num_variance, 2, why=" (a variance needs two images)")
     sampler = Sampler(represent, dataset, seed)
     _, codes = sampler.codes(num_variance, batch_size)
+    num_variance = len(codes)
     variance = codes.var(axis=0, ddof=1)
     deviation = np.sqrt(variance)
     active = np.flatnonzero((deviation >= threshold * (1.0 if absolute else deviation.max())) & (np.ptp(codes, axis=0) > 0))
@@ -82,9 +85,9 @@ def factor_vae_score(
 
 def _votes(sampler, number, batch_size, variance, active):
     """How often each active dimension varied least while each factor was fixed, (active, F)."""
-    fixed, factors = sampler.factors_with_one_fixed(number, batch_size)
+    fixed, examples = sampler.with_one_fixed(number, batch_size)
     least = []
-    for codes in sampler.codes_of_groups(factors):
+    for codes in sampler.codes_of_groups(examples):
         least.append((codes[..., active].var(axis=1, ddof=1) / variance[active]).argmin(axis=1))
     votes = np.zeros((len(active), len(sampler.sizes)), np.int64)
     np.add.at(votes, (np.concatenate(least), fixed), 1)

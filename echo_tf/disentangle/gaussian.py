@@ -9,6 +9,8 @@ def gaussian_total_correlation(codes) -> float:
     """-1/2 log det of the correlation matrix of codes (n, d), in nats: the total correlation of a Gaussian with it.
 
     Source: Echo paper, appendix C; Locatello et al., ICML 2019, section 5.2. Dimensions that do not vary are left out.
+    Infinite where a dimension is a copy or another linear function of others (up to 3e-7 of its standard deviation; see
+    `echo_tf.gaussianity.total_correlation`), as is the information that such a dimension has of them.
 
     Raises:
         ValueError: for codes that are no matrix, not finite, or no more than they have dimensions.
@@ -25,4 +27,4 @@ def gaussian_total_correlation(codes) -> float:
     codes = codes[:, np.ptp(codes, axis=0) > 0]  # of a constant, the rounded variance may be above 0
     if codes.shape[1] < 2:
         return 0.0
-    return max(0.0, total_correlation(np.cov(codes, rowvar=False)))
+    return total_correlation(np.cov(codes, rowvar=False))

@@ -28,7 +28,7 @@ class DCI(NamedTuple):
     settings: Settings
 
 
-def dci(represent, dataset, seed=0, num_train=10_000, num_test=5_000, num_trees=20, batch_size=64) -> DCI:
+def dci(represent, dataset, seed=0, num_train=None, num_test=None, num_trees=20, batch_size=64) -> DCI:
     """Disentanglement, completeness and informativeness of a representation.
 
     Source: Eastwood and Williams, "A Framework for the Quantitative Evaluation of Disentangled Representations", ICLR 2018. The
@@ -37,7 +37,7 @@ def dci(represent, dataset, seed=0, num_train=10_000, num_test=5_000, num_trees=
 
     Args:
         represent, dataset, seed: see `echo_tf.disentangle.sampling`.
-        num_train, num_test: images.
+        num_train, num_test: images; None: 10,000 and 5,000, or two thirds and a third of fewer examples.
         num_trees: of each forest.
         batch_size: images that are encoded together.
 
@@ -45,10 +45,8 @@ def dci(represent, dataset, seed=0, num_train=10_000, num_test=5_000, num_trees=
         ValueError: for fewer images than a factor has values, and as `Sampler`.
     """
     sampler = Sampler(represent, dataset, seed)
-    arguments.integer("num_train", num_train, int(sampler.sizes.max()), why=" (as many as the largest factor has values)")
     arguments.integer("num_trees", num_trees)
-    arguments.integer("num_test", num_test, 1, why=" (images)")
-    (factors, codes), (new_factors, new_codes) = (sampler.codes(number, batch_size) for number in (num_train, num_test))
+    (factors, codes), (new_factors, new_codes) = train_and_test(sampler, num_train, num_test, batch_size)
     unit = 2.0 ** -np.round(np.log2(np.where(np.ptp(codes, axis=0) > 0, codes.std(axis=0), 1.0)))  # exact; trees see 1e-7 alone
     codes, new_codes = unit * codes, unit * new_codes
     importance, accuracies = [], []
@@ -57,9 +55,21 @@ def dci(represent, dataset, seed=0, num_train=10_000, num_test=5_000, num_trees=
         importance.append(forest.feature_importances_)
         accuracies.append(forest.score(new_codes, new_factors[:, factor]))
     importance = np.transpose(importance)
-    settings = sampler.settings(num_train=num_train, num_test=num_test, num_trees=num_trees)
+    settings = sampler.settings(num_train=len(codes), num_test=len(new_codes), num_trees=num_trees)
     disentanglement, completeness = _concentration(importance), _concentration(importance.T)
     return DCI(disentanglement, disentanglement, completeness, float(np.mean(accuracies)), importance, settings)
+
+
+def train_and_test(sampler, num_train, num_test, batch_size, least=1):
+    """The factors and codes that a classifier is fitted to, and those that it is tried on; `least` of the former a value."""
+    needed, why = least * int(sampler.sizes.max()), f" ({least} for each value of the largest factor)"
+    if num_train is not None:
+        arguments.integer("num_train", num_train, needed, why=why)
+    if num_test is not None:
+        arguments.integer("num_test", num_test, 1, why=" (images)")
+    train, test = sampler.sets((num_train, num_test), (10_000, 5_000), batch_size)
+    arguments.integer("num_train", len(train[1]), needed, why=why)
+    return train, test
 
 
 def _concentration(importance):

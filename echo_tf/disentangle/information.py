@@ -39,7 +39,7 @@ class Modularity(NamedTuple):
     settings: Settings
 
 
-def mutual_information_gap(represent, dataset, seed=0, num_points=10_000, num_bins=20, batch_size=64) -> MutualInformationGap:
+def mutual_information_gap(represent, dataset, seed=0, num_points=None, num_bins=20, batch_size=64) -> MutualInformationGap:
     """The mutual information gap (MIG) of a representation.
 
     For each factor, the information that the best dimension has of it minus that of the second best, over the factor's entropy.
@@ -49,7 +49,7 @@ def mutual_information_gap(represent, dataset, seed=0, num_points=10_000, num_bi
 
     Args:
         represent, dataset, seed: see `echo_tf.disentangle.sampling`.
-        num_points: images.
+        num_points: images; None: 10,000 of a dataset, all codes of an array.
         num_bins: of each dimension, from its least to its largest value.
         batch_size: images that are encoded together (which bears on codes with noise from the batch alone).
 
@@ -61,11 +61,11 @@ def mutual_information_gap(represent, dataset, seed=0, num_points=10_000, num_bi
     entropy = np.array([mutual_info_score(column, column) for column in factors.T])
     best = np.sort(np.vstack([np.zeros_like(entropy), information]), axis=0)[::-1]
     gaps = np.divide(best[0] - best[1], entropy, out=np.zeros_like(entropy), where=entropy > 0)
-    settings = sampler.settings(num_points=num_points, num_bins=num_bins)
+    settings = sampler.settings(num_points=len(codes), num_bins=num_bins)
     return MutualInformationGap(float(gaps.mean()), tuple(gaps.tolist()), information, entropy, settings)
 
 
-def modularity(represent, dataset, seed=0, num_points=10_000, num_bins=20, batch_size=64) -> Modularity:
+def modularity(represent, dataset, seed=0, num_points=None, num_bins=20, batch_size=64) -> Modularity:
     """The modularity of a representation: how near each dimension comes to telling of one factor alone.
 
     Source: Ridgeway and Mozer, "Learning Deep Disentangled Embeddings with the F-Statistic Loss", NeurIPS 2018, section 3.
@@ -81,7 +81,7 @@ def modularity(represent, dataset, seed=0, num_points=10_000, num_bins=20, batch
     most = squares.max(axis=1)
     others = (squares.sum(axis=1) - most) / max(1, squares.shape[1] - 1)
     found = np.where(most > 0, 1.0 - np.divide(others, most, out=np.zeros_like(most), where=most > 0), 0.0)
-    settings = sampler.settings(num_points=num_points, num_bins=num_bins)
+    settings = sampler.settings(num_points=len(codes), num_bins=num_bins)
     return Modularity(float(found.mean()), tuple(found.tolist()), settings)
 
 
@@ -98,7 +98,9 @@ def _binned(values, num_bins):
 
 def _drawn(represent, dataset, seed, num_points, num_bins, batch_size):
     arguments.integer("num_bins", num_bins, 2, why=" (of one bin nothing can be told)")
-    arguments.integer("num_points", num_points, num_bins, why=" (as many as bins)")
-    sampler = Sampler(represent, dataset, seed)
-    factors, codes = sampler.codes(num_points, batch_size)
+    sampler, why = Sampler(represent, dataset, seed), " (as many as bins)"
+    if num_points is not None:
+        arguments.integer("num_points", num_points, num_bins, why=why)
+    factors, codes = sampler.codes(num_points, batch_size, max(10_000, 0 if sampler.known is None else len(sampler.known)))
+    arguments.integer("num_points", len(codes), num_bins, why=why)
     return sampler, factors[:, sampler.varying], codes

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from echo_tf import arguments
+from echo_tf.disentangle.importance import train_and_test
 from echo_tf.disentangle.sampling import Sampler, Settings
 
 
@@ -26,7 +26,7 @@ class SAP(NamedTuple):
     settings: Settings
 
 
-def sap(represent, dataset, seed=0, num_train=10_000, num_test=5_000, batch_size=64) -> SAP:
+def sap(represent, dataset, seed=0, num_train=None, num_test=None, batch_size=64) -> SAP:
     """The separated attribute predictability of a representation.
 
     Source: Kumar, Sattigeri and Balakrishnan, "Variational Inference of Disentangled Latent Concepts from Unlabeled
@@ -39,13 +39,11 @@ def sap(represent, dataset, seed=0, num_train=10_000, num_test=5_000, batch_size
         ValueError: for fewer images than a factor has values, and as `Sampler`.
     """
     sampler = Sampler(represent, dataset, seed)
-    arguments.integer("num_train", num_train, 2 * int(sampler.sizes.max()), why=" (two a value of the largest factor)")
-    arguments.integer("num_test", num_test, 1, why=" (images)")
-    (factors, codes), (new_factors, new_codes) = (sampler.codes(number, batch_size) for number in (num_train, num_test))
+    (factors, codes), (new_factors, new_codes) = train_and_test(sampler, num_train, num_test, batch_size, least=2)
     for j in sampler.varying:
         if np.ptp(factors[:, j]) == 0:
             raise ValueError(
-                f"num_train={num_train} images have one value alone of factor {j}, of {sampler.sizes[j]}: take more."
+                f"num_train={len(codes)} images have one value alone of factor {j}, of {sampler.sizes[j]}: take more."
             )
     mean, scale = codes.mean(axis=0), codes.std(axis=0).max() or 1.0
     codes, new_codes = (codes - mean) / scale, (new_codes - mean) / scale
@@ -55,7 +53,7 @@ def sap(represent, dataset, seed=0, num_train=10_000, num_test=5_000, batch_size
         accuracy[i, j] = _told(codes[:, i], factors[:, factor], new_codes[:, i], new_factors[:, factor], seed)
     best = np.sort(np.vstack([np.zeros(accuracy.shape[1]), accuracy]), axis=0)[::-1]
     gaps = best[0] - best[1]
-    settings = sampler.settings(num_train=num_train, num_test=num_test)
+    settings = sampler.settings(num_train=len(codes), num_test=len(new_codes))
     return SAP(float(gaps.mean()), tuple(gaps.tolist()), accuracy, settings)
 
 

@@ -1,5 +1,6 @@
 """How far the dimensions of a trained model's code tell the factors of variation of its dataset apart (Table 2, Figure 4)."""
 
+import math
 from typing import Annotated, Literal
 
 import pydantic
@@ -66,9 +67,10 @@ def perform(settings: Settings, place: Place) -> dict:
 
 
 def rows(record: dict) -> list[dict]:
-    """A row a representation: scores in [0, 1], and the code's Gaussian total correlation in nats."""
+    """A row a representation: scores in [0, 1], and the code's Gaussian total correlation in nats, which alone may be infinite:
+    null in a record, as JSON has no such number."""
     return [
-        {"representation": name, **{key: float(value) for key, value in found["scores"].items()}}
+        {"representation": name, **{key: math.inf if value is None else float(value) for key, value in found["scores"].items()}}
         for name, found in record["representations"].items()
     ]
 
