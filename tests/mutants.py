@@ -8,7 +8,9 @@ and tried anew only where the change, its module or its tests are others since; 
 """
 
 import argparse
+import gc
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -139,8 +141,10 @@ def main():
     print(f"{len(every)} changes, {sum(map(len, groups.values()))} to try.", flush=True)
     if groups:
         os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg")
-        for slow in ("tensorflow_probability", "matplotlib.pyplot", "scipy.stats", "sklearn.ensemble", "pytest"):
-            __import__(slow)  # and no operation runs: its threads would not live on in a fork
+        of_flows = "tensorflow_probability.python.distributions"
+        for slow in ("tensorflow", "keras", of_flows, "matplotlib.pyplot", "scipy.stats", "sklearn.ensemble", "pytest"):
+            importlib.import_module(slow)  # but no operation runs: its threads would not live on in a fork
+        gc.freeze()  # what lives now is not looked through in every fork
         with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
             pool.map(try_group, groups.values(), chunksize=1)
     text = page(every, found())
