@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-from echo_tf.ais.averages import between
 from echo_tf.data import ImageData
 from echo_tf.errors import InputError
 from echo_tf.figures import annealed
@@ -126,26 +125,6 @@ def test_bounds_of_the_data_stand_beside_curves_of_the_images_that_they_were_tes
     for first, beside in ((0, True), (5, False)):
         measured = {curve.which for curve in curves([a_curve(first, 5)], [])}
         assert bool(annealed._bounds_of_the_data([found], "tiny", settings.preset, measured)) == beside
-
-
-def test_between_known_betas_log_z_and_d_are_the_closed_form_s_down_to_beta_0():
-    case, known = Linear(), np.geomspace(0.01, 100, 40)
-    betas = np.sort(np.append(np.geomspace(0.012, 95, 200), [0.001, 0.005, 0.01, 100.0]))
-    (log_z, distortion), (exact_log_z, exact) = between(betas, known, *case.exact(known)), case.exact(betas)
-    assert np.abs(log_z - exact_log_z).max() < 2e-3
-    assert np.allclose(distortion[betas >= 0.01], exact[betas >= 0.01], rtol=1e-3)
-    assert np.allclose(distortion, exact, rtol=1e-2)
-    rate, exact_rate = (-one - betas[:, None] * d for one, d in ((log_z, distortion), (exact_log_z, exact)))
-    assert np.abs(rate - exact_rate).max() < 5e-3 and (rate > 0).all()
-    at_known = between(known, known, *case.exact(known))
-    assert np.allclose(at_known, case.exact(known), rtol=1e-12)
-
-
-def test_below_a_part_s_first_beta_log_z_goes_to_0():
-    log_z, distortion = between(np.array([0.0, 1e-3]), np.array([0.0146]), np.array([[-0.684]]), np.array([[44.1]]))
-    rate = -log_z[1, 0] - 1e-3 * distortion[1, 0]
-    assert log_z[0, 0] == 0 and log_z[1, 0] == pytest.approx(-0.0498, rel=0.02)
-    assert rate == pytest.approx(0.0002, abs=5e-5) and distortion[1, 0] == pytest.approx(49.5, rel=0.02)
 
 
 def test_merged_parts_are_taken_at_the_inverse_temperatures_of_the_first():

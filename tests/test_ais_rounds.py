@@ -7,6 +7,7 @@ import tensorflow_probability as tfp
 
 from echo_tf import ais
 from echo_tf.ais import Annealed, Annealing, Sampler, StepSizes, Target, sigmoid_schedule
+from echo_tf.ais.averages import between
 from echo_tf.ais.bidirectional import bound_of, rounds_of_bounds, simulated
 from echo_tf.ais.curve import acceptance_range, out_of_range
 from echo_tf.ais.plan import plan
@@ -184,3 +185,23 @@ def test_a_decoder_of_logits_stands_for_the_images_of_its_means():
         Target(means, x * 2)
     assert ais.of_means(decoder, Gaussian(variance=1.0)) is decoder
     assert ais.of_means(decoder, Bernoulli(from_logits=False)) is decoder
+
+
+def test_between_known_betas_log_z_and_d_are_the_closed_form_s_down_to_beta_0():
+    case, known = Linear(), np.geomspace(0.01, 100, 40)
+    betas = np.sort(np.append(np.geomspace(0.012, 95, 200), [0.001, 0.005, 0.01, 100.0]))
+    (log_z, distortion), (exact_log_z, exact) = between(betas, known, *case.exact(known)), case.exact(betas)
+    assert np.abs(log_z - exact_log_z).max() < 2e-3
+    assert np.allclose(distortion[betas >= 0.01], exact[betas >= 0.01], rtol=1e-3)
+    assert np.allclose(distortion, exact, rtol=1e-2)
+    rate, exact_rate = (-one - betas[:, None] * d for one, d in ((log_z, distortion), (exact_log_z, exact)))
+    assert np.abs(rate - exact_rate).max() < 5e-3 and (rate > 0).all()
+    at_known = between(known, known, *case.exact(known))
+    assert np.allclose(at_known, case.exact(known), rtol=1e-12)
+
+
+def test_below_a_part_s_first_beta_log_z_goes_to_0():
+    log_z, distortion = between(np.array([0.0, 1e-3]), np.array([0.0146]), np.array([[-0.684]]), np.array([[44.1]]))
+    rate = -log_z[1, 0] - 1e-3 * distortion[1, 0]
+    assert log_z[0, 0] == 0 and log_z[1, 0] == pytest.approx(-0.0498, rel=0.02)
+    assert rate == pytest.approx(0.0002, abs=5e-5) and distortion[1, 0] == pytest.approx(49.5, rel=0.02)
