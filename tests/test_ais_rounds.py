@@ -49,52 +49,24 @@ def test_a_step_of_tuning_follows_its_rule_within_limits_in_units_of_a_scale(rul
     assert float(fewer[1]) == pytest.approx(2 * (0.98 if rule == "cumulative" else np.exp(0.2 * (0.63 - 0.65))))
 
 
-def scaled(case, scale, precision="float64"):
-    decoder = dense(case.weights.T.shape, ["linear"], [case.weights.T / scale, case.bias], precision)
-    prior = tfp.distributions.MultivariateNormalDiag(scale_diag=np.full(case.weights.shape[1], scale, precision))
-    return Target(decoder, case.images, prior, Gaussian(variance=1.0), precision=precision)
+def test_between_known_betas_log_z_and_d_are_the_closed_form_s_down_to_beta_0():
+    case, known = Linear(), np.geomspace(0.01, 100, 40)
+    betas = np.sort(np.append(np.geomspace(0.012, 95, 200), [0.001, 0.005, 0.01, 100.0]))
+    (log_z, distortion), (exact_log_z, exact) = between(betas, known, *case.exact(known)), case.exact(betas)
+    assert np.abs(log_z - exact_log_z).max() < 2e-3
+    assert np.allclose(distortion[betas >= 0.01], exact[betas >= 0.01], rtol=1e-3)
+    assert np.allclose(distortion, exact, rtol=1e-2)
+    rate, exact_rate = (-one - betas[:, None] * d for one, d in ((log_z, distortion), (exact_log_z, exact)))
+    assert np.abs(rate - exact_rate).max() < 5e-3 and (rate > 0).all()
+    at_known = between(known, known, *case.exact(known))
+    assert np.allclose(at_known, case.exact(known), rtol=1e-12)
 
 
-def test_one_problem_in_codes_of_other_units_gives_the_same_numbers():
-    case, schedule = Linear(latents=3, scales=(4.0, 1.0)), sigmoid_schedule(300, 100.0, 10)
-    assert scale_of(case.target()) == 1.0 and scale_of(scaled(case, 1000.0)) == pytest.approx(1000, rel=0.02)
-    found, tables = {}, {}
-    for scale in (1.0, 1024.0):
-        target = scaled(case, scale)
-        tables[scale] = finished(Annealing(target, schedule, Sampler("tfp_hmc", 5), 20, 0)).tuned()
-        found[scale] = finished(Annealing(target, schedule, Sampler("tfp_hmc", 5), 20, 1, tables[scale])).result()
-    assert np.allclose(found[1024.0].log_z, found[1.0].log_z, atol=1e-6)
-    assert np.allclose(tables[1024.0].values, tables[1.0].values * 1024, rtol=1e-6)
-    assert tables[1.0].values.max() == pytest.approx(0.5, rel=0.1)  # means of a segment, which comes to the upper limit
-    assert np.abs((found[1024.0].log_z - case.exact(schedule.recorded)[0]).mean(1)).max() < 0.5
-
-
-def test_the_released_rule_keeps_its_limit_and_acceptance_tells_that_it_is_too_low():
-    case, settings = Linear(latents=2, scales=(1.0,)), {"preset": "smoke", "num_temperatures": 60, "tuning_temperatures": 60}
-    target = scaled(case, 1000.0, "float32")
-    with pytest.warns(UserWarning, match="acceptance was outside 0.75..0.975 at .* of 4 of 4 images"):
-        curve = ais.rate_distortion_curve(
-            target.decoder, case.images, target.prior, target.measure, rule="cumulative", **settings
-        )
-    assert curve.attrs["step_sizes"].values.max() <= 0.5 and (curve["acceptance"] > 0.98).all()
-
-
-def test_what_is_recorded_is_that_of_weighted_chains():
-    case = Linear()
-    schedule = sigmoid_schedule(20, 3.0, 2)
-    table = StepSizes(schedule.recorded, schedule.recorded, np.full((2, 4), 0.1), np.ones(2), case.target().digest, "", 0)
-    annealing = finished(Annealing(case.target(), schedule, Sampler(**BETTER), 6, 1, table))
-    log_w = annealing.log_weights.numpy().reshape(6, 4)
-    d = annealing.point.distortion.numpy().reshape(6, 4)
-    found = annealing.result()
-    for j in range(4):
-        w = np.exp(log_w[:, j]) / np.exp(log_w[:, j]).sum()
-        mean = np.average(d[:, j], weights=w)
-        assert found.log_z[-1, j] == pytest.approx(np.log(np.mean(np.exp(log_w[:, j]))))
-        assert found.distortion[-1, j] == pytest.approx(mean) and abs(mean - d[:, j].mean()) > 1e-3
-        assert found.deviation[-1, j] == pytest.approx(np.average((d[:, j] - mean) ** 2, weights=w) ** 0.5)
-        assert found.ess[-1, j] == pytest.approx(1 / (w**2).sum())
-    assert np.allclose(found.step_sizes, 0.1)
+def test_below_a_part_s_first_beta_log_z_goes_to_0():
+    log_z, distortion = between(np.array([0.0, 1e-3]), np.array([0.0146]), np.array([[-0.684]]), np.array([[44.1]]))
+    rate = -log_z[1, 0] - 1e-3 * distortion[1, 0]
+    assert log_z[0, 0] == 0 and log_z[1, 0] == pytest.approx(-0.0498, rel=0.02)
+    assert rate == pytest.approx(0.0002, abs=5e-5) and distortion[1, 0] == pytest.approx(49.5, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +114,52 @@ def test_simulated_images_of_a_bernoulli_density_have_its_means(from_logits):
     assert np.allclose(images.mean(0), probabilities, atol=0.03) and set(np.unique(images)) == {0.0, 1.0}
 
 
+def test_a_decoder_of_logits_stands_for_the_images_of_its_means():
+    logits, x = np.array([4.0, -4.0, 4.0]), np.array([[1.0, 0.0, 1.0]])
+    decoder = dense([2, 3], ["linear"], [np.zeros((2, 3)), logits])
+    means = ais.of_means(decoder, Bernoulli())
+    for precision in ("float32", "float64"):
+        target = Target(means, x, precision=precision)
+        found = target.distortion(tf.zeros((1, 2), precision), target.images)
+        assert float(found[0]) == pytest.approx(3 / (1 + np.exp(4.0)) ** 2, rel=1e-4)  # 0.00097, of the logits 34.0
+    with pytest.raises(ValueError, match="lies in 0..1: scale them"):
+        Target(means, x * 2)
+    assert ais.of_means(decoder, Gaussian(variance=1.0)) is decoder
+    assert ais.of_means(decoder, Bernoulli(from_logits=False)) is decoder
+
+
+def test_what_is_recorded_is_that_of_weighted_chains():
+    case = Linear()
+    schedule = sigmoid_schedule(20, 3.0, 2)
+    table = StepSizes(schedule.recorded, schedule.recorded, np.full((2, 4), 0.1), np.ones(2), case.target().digest, "", 0)
+    annealing = finished(Annealing(case.target(), schedule, Sampler(**BETTER), 6, 1, table))
+    log_w = annealing.log_weights.numpy().reshape(6, 4)
+    d = annealing.point.distortion.numpy().reshape(6, 4)
+    found = annealing.result()
+    for j in range(4):
+        w = np.exp(log_w[:, j]) / np.exp(log_w[:, j]).sum()
+        mean = np.average(d[:, j], weights=w)
+        assert found.log_z[-1, j] == pytest.approx(np.log(np.mean(np.exp(log_w[:, j]))))
+        assert found.distortion[-1, j] == pytest.approx(mean) and abs(mean - d[:, j].mean()) > 1e-3
+        assert found.deviation[-1, j] == pytest.approx(np.average((d[:, j] - mean) ** 2, weights=w) ** 0.5)
+        assert found.ess[-1, j] == pytest.approx(1 / (w**2).sum())
+    assert np.allclose(found.step_sizes, 0.1)
+
+
+def test_what_moves_chains_back_knows_nothing_of_where_they_start_and_no_two_rounds_share_a_seed():
+    target = Linear().target()
+    chosen, way = plan("smoke", num_temperatures=12, tuning_temperatures=12), sigmoid_schedule(12, 1.0, 4)
+    every = [
+        rounds_of_bounds(target, chosen, way, [3, i], np.full((4, 8), start)) for i, start in ((0, 1.0), (0, 2.0), (1, 1.0))
+    ]
+    tables = [finished(rounds.tuning()).tuned() for rounds in every]
+    assert tables[0].digest == tables[1].digest != tables[2].digest
+    uppers = [rounds.upper(table) for rounds, table in zip(every, tables)]
+    assert not np.array_equal(uppers[0].point.z, uppers[1].point.z) and uppers[0].schedule.recorded[-1] == 0
+    seeds = [(table.seed, rounds.lower(table).seed, upper.seed) for rounds, table, upper in zip(every, tables, uppers)]
+    assert seeds[0] == seeds[1] and len({*seeds[0], *seeds[2]}) == 6
+
+
 def test_bounds_of_log_z_are_unbiased_estimates_from_both_sides():
     case, beta, number = Linear(latents=2, pixels=3, scales=(2.0,)), 1.0, 3000  # simulated images: as many replicates
     bare = Target(case.decoder(), None, distortion=Gaussian(variance=1.0), precision="float64")
@@ -159,49 +177,31 @@ def test_bounds_of_log_z_are_unbiased_estimates_from_both_sides():
         assert ratio.mean() == pytest.approx(1, abs=4 * ratio.std() * spread) and ratio.std() * spread < 0.03
 
 
-def test_what_moves_chains_back_knows_nothing_of_where_they_start_and_no_two_rounds_share_a_seed():
-    target = Linear().target()
-    chosen, way = plan("smoke", num_temperatures=12, tuning_temperatures=12), sigmoid_schedule(12, 1.0, 4)
-    every = [
-        rounds_of_bounds(target, chosen, way, [3, i], np.full((4, 8), start)) for i, start in ((0, 1.0), (0, 2.0), (1, 1.0))
-    ]
-    tables = [finished(rounds.tuning()).tuned() for rounds in every]
-    assert tables[0].digest == tables[1].digest != tables[2].digest
-    uppers = [rounds.upper(table) for rounds, table in zip(every, tables)]
-    assert not np.array_equal(uppers[0].point.z, uppers[1].point.z) and uppers[0].schedule.recorded[-1] == 0
-    seeds = [(table.seed, rounds.lower(table).seed, upper.seed) for rounds, table, upper in zip(every, tables, uppers)]
-    assert seeds[0] == seeds[1] and len({*seeds[0], *seeds[2]}) == 6
+def scaled(case, scale, precision="float64"):
+    decoder = dense(case.weights.T.shape, ["linear"], [case.weights.T / scale, case.bias], precision)
+    prior = tfp.distributions.MultivariateNormalDiag(scale_diag=np.full(case.weights.shape[1], scale, precision))
+    return Target(decoder, case.images, prior, Gaussian(variance=1.0), precision=precision)
 
 
-def test_a_decoder_of_logits_stands_for_the_images_of_its_means():
-    logits, x = np.array([4.0, -4.0, 4.0]), np.array([[1.0, 0.0, 1.0]])
-    decoder = dense([2, 3], ["linear"], [np.zeros((2, 3)), logits])
-    means = ais.of_means(decoder, Bernoulli())
-    for precision in ("float32", "float64"):
-        target = Target(means, x, precision=precision)
-        found = target.distortion(tf.zeros((1, 2), precision), target.images)
-        assert float(found[0]) == pytest.approx(3 / (1 + np.exp(4.0)) ** 2, rel=1e-4)  # 0.00097, of the logits 34.0
-    with pytest.raises(ValueError, match="lies in 0..1: scale them"):
-        Target(means, x * 2)
-    assert ais.of_means(decoder, Gaussian(variance=1.0)) is decoder
-    assert ais.of_means(decoder, Bernoulli(from_logits=False)) is decoder
+def test_one_problem_in_codes_of_other_units_gives_the_same_numbers():
+    case, schedule = Linear(latents=3, scales=(4.0, 1.0)), sigmoid_schedule(300, 100.0, 10)
+    assert scale_of(case.target()) == 1.0 and scale_of(scaled(case, 1000.0)) == pytest.approx(1000, rel=0.02)
+    found, tables = {}, {}
+    for scale in (1.0, 1024.0):
+        target = scaled(case, scale)
+        tables[scale] = finished(Annealing(target, schedule, Sampler("tfp_hmc", 5), 20, 0)).tuned()
+        found[scale] = finished(Annealing(target, schedule, Sampler("tfp_hmc", 5), 20, 1, tables[scale])).result()
+    assert np.allclose(found[1024.0].log_z, found[1.0].log_z, atol=1e-6)
+    assert np.allclose(tables[1024.0].values, tables[1.0].values * 1024, rtol=1e-6)
+    assert tables[1.0].values.max() == pytest.approx(0.5, rel=0.1)  # means of a segment, which comes to the upper limit
+    assert np.abs((found[1024.0].log_z - case.exact(schedule.recorded)[0]).mean(1)).max() < 0.5
 
 
-def test_between_known_betas_log_z_and_d_are_the_closed_form_s_down_to_beta_0():
-    case, known = Linear(), np.geomspace(0.01, 100, 40)
-    betas = np.sort(np.append(np.geomspace(0.012, 95, 200), [0.001, 0.005, 0.01, 100.0]))
-    (log_z, distortion), (exact_log_z, exact) = between(betas, known, *case.exact(known)), case.exact(betas)
-    assert np.abs(log_z - exact_log_z).max() < 2e-3
-    assert np.allclose(distortion[betas >= 0.01], exact[betas >= 0.01], rtol=1e-3)
-    assert np.allclose(distortion, exact, rtol=1e-2)
-    rate, exact_rate = (-one - betas[:, None] * d for one, d in ((log_z, distortion), (exact_log_z, exact)))
-    assert np.abs(rate - exact_rate).max() < 5e-3 and (rate > 0).all()
-    at_known = between(known, known, *case.exact(known))
-    assert np.allclose(at_known, case.exact(known), rtol=1e-12)
-
-
-def test_below_a_part_s_first_beta_log_z_goes_to_0():
-    log_z, distortion = between(np.array([0.0, 1e-3]), np.array([0.0146]), np.array([[-0.684]]), np.array([[44.1]]))
-    rate = -log_z[1, 0] - 1e-3 * distortion[1, 0]
-    assert log_z[0, 0] == 0 and log_z[1, 0] == pytest.approx(-0.0498, rel=0.02)
-    assert rate == pytest.approx(0.0002, abs=5e-5) and distortion[1, 0] == pytest.approx(49.5, rel=0.02)
+def test_the_released_rule_keeps_its_limit_and_acceptance_tells_that_it_is_too_low():
+    case, settings = Linear(latents=2, scales=(1.0,)), {"preset": "smoke", "num_temperatures": 60, "tuning_temperatures": 60}
+    target = scaled(case, 1000.0, "float32")
+    with pytest.warns(UserWarning, match="acceptance was outside 0.75..0.975 at .* of 4 of 4 images"):
+        curve = ais.rate_distortion_curve(
+            target.decoder, case.images, target.prior, target.measure, rule="cumulative", **settings
+        )
+    assert curve.attrs["step_sizes"].values.max() <= 0.5 and (curve["acceptance"] > 0.98).all()
