@@ -1,5 +1,6 @@
 import shutil
 
+import matplotlib
 import matplotlib.font_manager
 import numpy as np
 import pandas as pd
@@ -112,7 +113,7 @@ def test_reconstructions_are_compared_at_rates_within_15_percent_or_left_out():
     targets, chosen = rate_distortion.at_similar_rates(found)
     np.testing.assert_allclose(targets, [23, 47.5])  # 12 and 10 differ by a fifth, 6 and 1 by more
     betas = {method: [found.settings.beta for found in runs] for method, runs in chosen.items()}
-    assert betas == {"Echo": [1, 0.1], "VAE": [1, 0.3]}
+    assert betas == {"Echo, as published": [1, 0.1], "VAE": [1, 0.3]}
     found.append(result(at(23, 60, "vae-maf", 1)))
     targets, chosen = rate_distortion.at_similar_rates(found)
     assert [record is None for record in chosen["VAE-MAF"]] == [False, True]
@@ -168,10 +169,77 @@ def test_the_curve_s_csv_holds_its_points_errors_and_hull(results):
     assert (shown.groupby("target_rate_nats")["rate_nats"].agg(lambda r: r.max() / r.min()) <= 1.15).all()
 
 
+def curves_of(points):
+    figure = style.new_figure(7, 5)
+    axes = figure.subplots()
+    rate_distortion._draw_curves(figure, axes, points)
+    return axes
+
+
+def points_from(*every):
+    return rate_distortion.points_of(records.by_law([result(one) for one in every]))
+
+
+def test_no_two_curves_of_a_method_look_the_same():
+    every = [at(20 + i + b, 70 - b, "echo", b, variant=f"number{i}", num_terms=i + 1) for i in range(6) for b in (0.5, 2.0)]
+    lines = [container.lines[0] for container in curves_of(points_from(*every)).containers]
+    assert len({(line.get_marker(), line.get_markerfacecolor()) for line in lines}) == len(lines) == 6
+
+
+def test_a_collapsed_run_is_named_below_and_does_not_set_the_scale():
+    every = [
+        at(rate, distortion, method) for method, rate, distortion in (("echo", 25, 65), ("vae", 27, 66), ("info-vae", 0, 206))
+    ]
+    axes = curves_of(points_from(*every))
+    assert axes.get_ylim()[1] < 80 and axes.get_xlim()[0] > 20
+    assert "InfoVAE: 0.0, 206.0" in axes.get_xlabel() and len(axes.containers) == 2
+
+
+def test_what_the_bars_are_and_of_how_many_seeds_is_said():
+    one, two = at(25, 65, "vae"), at(26, 64, "vae", seed=1)
+    assert rate_distortion._said(points_from(one)) == ["β = 1", "one seed", "bars: ± 2 SE over images"]
+    assert rate_distortion._said(points_from(one, two)) == ["β = 1", "2 seeds", "bars: ± SD over seeds"]
+    mixed = points_from(one, two, at(20, 70, "echo"))
+    assert rate_distortion._said(mixed) == ["β = 1", "bars: ± SD over seeds"]
+    labels = [container.get_label() for container in curves_of(mixed).containers]
+    assert labels == ["Echo, as published (one seed)", "VAE (2 seeds)"]
+    [bars] = curves_of(points_from(one)).containers
+    reach = np.array(bars.lines[2][1].get_segments())[0, :, 1]  # of distortion
+    assert np.ptp(reach) == pytest.approx(4 * 0.1) and bars.has_yerr
+
+
+def test_labels_of_beta_stand_apart_and_within_the_axes():
+    rates = (5, 6, 7, 12, 30, 60)
+    every = [at(rate, c / rate**0.5, method, 10 / rate) for method, c in (("echo", 200), ("vae", 220)) for rate in rates]
+    axes = curves_of(points_from(*every))
+    texts = [text for text in axes.texts if text.get_text().startswith("β")]
+    renderer = axes.figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    assert len(boxes) == 12
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert all(axes.bbox.containsx(box.x1) and axes.bbox.containsx(box.x0) for box in boxes)
+
+
+def test_a_drawing_error_names_matplotlib_and_no_records():
+    def draw():
+        raise TypeError("unexpected keyword")
+
+    with pytest.raises(style.DrawingError) as caught:
+        style.drawn(draw)
+    said = str(caught.value)
+    assert matplotlib.__version__ in said and "unexpected keyword" in said and "remove" not in said and "\n" not in said
+    assert isinstance(caught.value, InputError)  # one line, no traceback
+
+
+def test_a_figure_that_fails_is_no_fault_of_the_records(results, monkeypatch):
+    monkeypatch.setattr(rate_distortion, "_draw_bounds", lambda axes: axes.no_such_thing())
+    with pytest.raises(style.DrawingError, match="'rate_distortion' cannot be drawn with matplotlib .*no_such_thing"):
+        draw(results)
+
+
 def test_what_is_drawn_is_what_the_csv_says(results):
     points = rate_distortion.points_of(records.by_law(records.read_all(results)))
-    axes = style.new_figure(4, 4).subplots()
-    rate_distortion._draw_curves(axes, points)
+    axes = curves_of(points)
     lines = {container.get_label(): container.lines[0].get_xydata() for container in axes.containers}
     for series, rows in points.groupby("series"):
         np.testing.assert_array_equal(lines[series], rows[["rate_nats", "distortion_nats"]])
@@ -209,7 +277,11 @@ def test_settings_that_differ_make_curves_of_their_own(tmp_path):
             put(tmp_path, at(26 / beta, 64, "vae", beta, dtype_policy=policy), policy)
     put(tmp_path, at(26, 60, "echo"))
     points = rate_distortion.points_of(records.by_law(records.read_all(tmp_path)))
-    assert sorted(set(points["series"])) == ["Echo", "VAE, dtype_policy float32", "VAE, dtype_policy mixed_bfloat16"]
+    assert sorted(set(points["series"])) == [
+        "Echo, as published",
+        "VAE, dtype_policy float32",
+        "VAE, dtype_policy mixed_bfloat16",
+    ]
 
 
 def test_no_records_is_an_error_that_names_what_there_is(results):
@@ -225,7 +297,7 @@ def test_samples_are_shown_of_the_beta_nearest_to_one_and_the_lowest_seed():
 
 def test_echo_and_standardized_echo_stand_beside_each_other_and_four_models_of_one_method_are_four():
     plain, standardized = result(at(26, 60, "echo")), result(at(25, 61, "echo", standardize=True))
-    both = {"Echo": [plain], "Echo, standardized": [standardized]}
+    both = {"Echo, as published": [plain], "Echo, standardized": [standardized]}
     targets, chosen = rate_distortion.at_similar_rates([standardized, plain])
     assert list(targets) == [25.5] and chosen == both
     assert {label: [one] for label, one in samples.chosen([standardized, plain]).items()} == both
@@ -303,7 +375,9 @@ def test_variants_of_one_configuration_make_no_curve_but_those_of_a_study_of_bet
         put(tmp_path, at(40, 55 + seed, "echo", 0.3, 0, variant=variant, scheme=scheme), variant)
     paths = draw(tmp_path)
     assert paths[0].stem == "binary_mnist_short_rate_distortion"
-    assert set(pd.read_csv(paths[0].with_suffix(".csv"))["series"]) == {"Echo, baseline", "Echo, ring"}
+    assert set(pd.read_csv(paths[0].with_suffix(".csv"))["series"]) == {
+        f"Echo, {variant}, not standardized" for variant in schemes
+    }
 
 
 def test_what_is_left_of_a_correlation_is_that_of_the_residual_ranks():

@@ -3,9 +3,12 @@
 Beside them, where there are records: the exact curve, BDMC gaps, the model's own encoder, and bounds of the data's R(D).
 """
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
@@ -17,6 +20,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
 DASHES_OF_BOUNDS = ((0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)), "-")
 LABELS = {"sse": "distortion (sum of squared errors per image{})", "nats": "distortion (nats per image)"}
 LABELS["feature_sse"] = "distortion (sum of squared errors of features per image)"
+RING = {"marker": "o", "markersize": 3, "markerfacecolor": "white", "linestyle": "none"}  # of exact values
 LOWEST_RATE = 0.3  # nats; below it, curves are noise on a logarithmic axis
 
 
@@ -76,30 +80,41 @@ def _label(unit, scale):
 def _draw(found, bounds, label, title):
     exact = any("exact_rate_nats" in curve.points for curve in found)
     drawn_below = [*([_draw_gaps] if any(curve.gaps for curve in found) else []), *([_draw_errors] if exact else [])]
-    figure = style.new_figure(6.4, 4.6 + 1.8 * len(drawn_below))
+    figure = style.new_figure(6.4, 5.2 + 1.8 * len(drawn_below))
     panels = figure.subplots(1 + len(drawn_below), 1, squeeze=False, height_ratios=[2.5, *[1] * len(drawn_below)])
     above, *below = panels[:, 0]
     above.set_title(title)
-    for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES)):
+    looks = list(zip(found, itertools.cycle(COLORS), itertools.cycle(DASHES)))
+    for curve, color, dashes in looks:
         _draw_curve(above, curve, color, dashes, ais.unit_of(curve.points.iloc[0]))
-    for (name, rows), dashes in zip(bounds, _cycle(DASHES_OF_BOUNDS)):
+    _draw_baselines(above, looks)
+    for (name, rows), dashes in zip(bounds, itertools.cycle(DASHES_OF_BOUNDS)):
         shown = rows[rows["rate_nats"] >= LOWEST_RATE]
         above.plot(shown["distortion_sse"], shown["rate_nats"], color=style.GREY, linestyle=dashes, linewidth=1.1, label=name)
     if not above.has_data():
         above.set(xlim=(0, 1), ylim=(LOWEST_RATE, 10 * LOWEST_RATE))
     above.set(xlabel=label, ylabel="rate (nats per image)", yscale="log")
-    above.legend(frameon=False)
+    handles, labels = above.get_legend_handles_labels()
+    legend = dict(zip(labels, handles)) | _meanings(found)  # below everything, where it covers nothing
+    figure.legend(legend.values(), legend, loc="outside lower center", ncols=2, frameon=False)
     for axes, draw in zip(below, drawn_below):
         axes.axhline(0, color=style.GREY, linewidth=0.8)
-        draw(axes, [(curve, color, dashes) for curve, color, dashes in zip(found, _cycle(COLORS), _cycle(DASHES))])
-        axes.set(xscale="log", xlabel="β")
+        draw(axes, looks)
     return figure
 
 
-def _cycle(values):
-    import itertools
-
-    return itertools.cycle(values)
+def _meanings(found):
+    """Legend entries of what stands at every curve."""
+    meanings = {}
+    if any(curve.points["rate_standard_error_nats"].notna().any() for curve in found):
+        numbers = " or ".join(f"{number:,}" for number in sorted({curve.images for curve in found}))
+        meanings[f"± 2 standard errors over {numbers} images"] = Patch(color=style.GREY, alpha=0.25, linewidth=0)
+    if any(curve.gaps for curve in found):
+        dot = {"marker": "o", "markersize": 3.5, "linestyle": "none"}
+        meanings["BDMC gap measured here (see below)"] = Line2D([], [], color=style.GREY, **dot)
+    if any("exact_rate_nats" in curve.points for curve in found):
+        meanings["exact"] = Line2D([], [], color=style.GREY, **RING)
+    return meanings
 
 
 def _draw_curve(axes, curve, color, dashes, unit):
@@ -113,37 +128,48 @@ def _draw_curve(axes, curve, color, dashes, unit):
     spread = 2 * points["rate_standard_error_nats"].fillna(0)
     axes.fill_between(d, (r - spread).clip(lower=LOWEST_RATE), r + spread, color=color, alpha=0.12, linewidth=0)
     if "exact_rate_nats" in points:
-        axes.plot(
-            points[f"exact_distortion_{unit}"],
-            points["exact_rate_nats"],
-            "o",
-            color=color,
-            markersize=3,
-            mfc="white",
-            label="exact",
-        )
+        axes.plot(points[f"exact_distortion_{unit}"], points["exact_rate_nats"], color=color, **RING)
     for gap in curve.gaps:
         nearest = curve.points.iloc[(curve.points["beta"] - gap["beta"]).abs().argmin()]
         at = nearest[f"distortion_{unit}"], max(nearest["rate_nats"], LOWEST_RATE)
         axes.plot(*at, "o", color=color, markersize=3.5)
-    if curve.baseline is not None:
-        shown = curve.baseline[curve.baseline["rate_nats"] >= LOWEST_RATE]
-        look = {"color": color, "linestyle": (0, (1, 2)), "marker": "x", "markersize": 4, "linewidth": 0.9}
-        axes.plot(shown["distortion_sse"], shown["rate_nats"], **look, label=f"{curve.name}: encoders trained per β")
     if curve.encoder:
         at = curve.encoder[f"distortion_{unit}"], curve.encoder["rate_nats"]
         axes.plot(*at, "*", color=color, markersize=9, markeredgecolor="white", label=f"{curve.name}: its encoder")
 
 
+def _draw_baselines(axes, looks):
+    """Encoders trained per beta, once for all curves of the same ones."""
+    every = []
+    for curve, color, _ in looks:
+        if curve.baseline is None:
+            continue
+        same = next((one for one in every if one[0].equals(curve.baseline)), None)
+        if same is None:
+            every.append([curve.baseline, color, curve.name])
+        else:
+            same[1:] = style.BLACK, curve.name.partition(",")[0]
+    for baseline, color, name in every:
+        shown = baseline[baseline["rate_nats"] >= LOWEST_RATE]
+        look = {"color": color, "linestyle": (0, (1, 2)), "marker": "x", "markersize": 4, "linewidth": 0.9}
+        axes.plot(shown["distortion_sse"], shown["rate_nats"], **look, label=f"{name}: encoders trained per β")
+
+
 def _draw_gaps(axes, looks):
     looks = [look for look in looks if look[0].gaps]
+    betas = {gap["beta"] for curve, *_ in looks for gap in curve.gaps}
     for i, (curve, color, _) in enumerate(looks):
         gaps = pd.DataFrame(curve.gaps)
-        beta = gaps["beta"] * 1.06 ** (i - (len(looks) - 1) / 2)  # so that bars at one beta stand beside each other
-        axes.errorbar(
-            beta, gaps["gap_nats"], 2 * gaps["gap_standard_error_nats"], fmt="o", color=color, markersize=3.5, elinewidth=1
-        )
-    axes.set(ylabel="BDMC gap (nats)")
+        # bars at one beta stand beside each other
+        at = gaps["beta"] * 1.06 ** (i - (len(looks) - 1) / 2) if len(betas) > 1 else [i] * len(gaps)
+        bars = {"fmt": "o", "markersize": 3.5, "elinewidth": 1}
+        axes.errorbar(at, gaps["gap_nats"], 2 * gaps["gap_standard_error_nats"], color=color, **bars)
+    axes.set(ylabel="BDMC gap (nats)\n± 2 standard errors")
+    if len(betas) > 1:
+        axes.set(xscale="log", xlabel="β")
+    else:
+        axes.set_xticks(range(len(looks)), [curve.name for curve, *_ in looks])
+        axes.set(xlabel=f"at β = {betas.pop():g}", xlim=(-0.5, len(looks) - 0.5))
 
 
 def _draw_errors(axes, looks):
@@ -151,4 +177,4 @@ def _draw_errors(axes, looks):
         if "exact_rate_nats" in curve.points:
             error = curve.points["neg_log_z_nats"] - curve.points["exact_neg_log_z_nats"]
             axes.plot(curve.points["beta"], error, color=color, linestyle=dashes, linewidth=1.3)
-    axes.set(ylabel="error of −log Z (nats)")
+    axes.set(ylabel="error of −log Z (nats)", xscale="log", xlabel="β")

@@ -11,7 +11,14 @@ import pandas as pd
 
 from echo_tf.data.catalog import CATALOG, title_of
 from echo_tf.figures import style
+from echo_tf.figures.panels import label
 
+# what dSprites' values are: of each factor the ticks, as places among its values, and their labels
+TICKS = {
+    "position": ((0, 31), ("0", "1")),
+    "scale": ((0, 2.5, 5), ("0.5", "0.75", "1")),
+    "orientation": ((0, 19.5, 39), ("0°", "180°", "360°")),
+}
 SHAPES = ("square", "ellipse", "heart")
 COLORS = (style.BLUE, style.ORANGE, style.GREEN)  # the paper: ellipse orange, square blue, heart green
 CURVES = ("scale", "orientation")
@@ -52,9 +59,9 @@ def stem_of(settings):
 
 def stem_words(settings):
     """What a figure calls a model."""
-    words = [style.label_of(settings.method), *filter(None, [settings.variant]), f"β = {settings.beta:g}"]
+    words = [label(settings), f"β = {settings.beta:g}"]
     words += [f"γ = {settings.gamma:g}"] if settings.gamma else []
-    return ", ".join([*words, f"{settings.ground_truth} factors, preset {settings.preset}"])
+    return ", ".join([*words, f"{settings.ground_truth} factors, preset {settings.preset}, one seed"])
 
 
 def _of(arrays, names, first, second):
@@ -64,22 +71,35 @@ def _of(arrays, names, first, second):
 
 
 def _draw(panels, order, arrays, title):
-    figure = style.new_figure(5.2, 0.7 + 0.78 * len(order))
-    axes = figure.subplots(len(order), 3, squeeze=False, width_ratios=[1, 1.4, 1.4])
+    figure = style.new_figure(5.8, 0.9 + 0.82 * len(order))
+    axes = figure.subplots(len(order), 3, squeeze=False, width_ratios=[1.2, 1.4, 1.4])
     for i, j in enumerate(order):
-        center, reach = arrays["code_mean"][j], 2 * max(float(arrays["code_std"][j]), 1e-12)
-        axes[i, 0].imshow(
-            panels["position"][..., j], cmap="RdBu_r", vmin=center - reach, vmax=center + reach, interpolation="nearest"
-        )
-        axes[i, 0].set(xticks=[], yticks=[])
+        center, reach = float(arrays["code_mean"][j]), 2 * max(float(arrays["code_std"][j]), 1e-12)
+        limits = {"vmin": center - reach, "vmax": center + reach}
+        image = axes[i, 0].imshow(panels["position"][..., j], cmap="RdBu_r", **limits, interpolation="nearest")
+        levels = [center - reach, center, center + reach]
+        bar = figure.colorbar(image, ax=axes[i, 0])
+        bar.set_ticks(levels, labels=[f"{round(level, 1) + 0.0:.1f}" for level in levels])  # no -0.0
+        bar.ax.tick_params(labelsize=6)
         axes[i, 0].set_ylabel(f"$z_{{{j}}}$\nsd {arrays['code_std'][j]:.2g}", rotation=0, ha="right", va="center", fontsize=7)
         for ax, name in zip(axes[i, 1:], CURVES):
             for values, shape, color in zip(panels[name][..., j], SHAPES, COLORS):
                 ax.plot(values, color=color, linewidth=1.1, label=shape)
-            ax.set(ylim=(center - reach, center + reach), xticks=[], yticks=[])
-    for ax, name in zip(axes[0], ("position (x, y)", *CURVES)):
+            ax.set(ylim=(center - reach, center + reach), yticks=levels, yticklabels=[])  # the values are at the colour bar
+        _set_ticks(axes[i], with_labels=i == len(order) - 1)
+    for ax, name in zip(axes[0], ("mean code by position", *CURVES)):
         ax.set_title(name.replace("orientation", "rotation"), fontsize=8)
     handles, labels = axes[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(title, fontsize=8)
     return figure
+
+
+def _set_ticks(axes, with_labels):
+    for ax, (places, labels) in zip(axes, TICKS.values()):
+        ax.set_xticks(places, labels if with_labels else [""] * len(places), fontsize=6.5)
+        ax.tick_params(labelsize=6.5)
+    places, labels = TICKS["position"]
+    axes[0].set_yticks(places, labels)
+    if with_labels:
+        axes[0].set_xlabel("x; y downwards", fontsize=6.5)

@@ -8,6 +8,7 @@ from scipy import stats
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
+from echo_tf.figures.panels import label
 from echo_tf.tables.total_correlation import analysed, arrays, name_of
 
 WINDOW = 0.02  # share of the images in a running mean
@@ -24,7 +25,7 @@ def write_run(material, result):
     names = ("image", "log_likelihood_nats", "pointwise_rate_nats", "loc_norm", "total_intensity")
     table = pd.DataFrame({name: found[name] for name in names if name in found})  # older analyses have no intensity
     stem = Path(material.results, "figures", material.study, f"{settings.dataset}_{name_of(settings)}_information")
-    title = f"Echo, {title_of(settings.dataset)}, β = {settings.beta:g}"
+    title = f"{label(settings)}, {title_of(settings.dataset)}, β = {settings.beta:g}, one seed"
     return style.save(style.drawn(_draw, table, title), stem, {"": table})
 
 
@@ -38,7 +39,7 @@ def _draw(table, title):
     )
     rank = np.arange(len(table))
     width = max(1, round(WINDOW * len(table)))
-    for axes, (name, label, color) in zip(panels, rows):
+    for axes, (name, said, color) in zip(panels, rows):
         values = table[name].to_numpy(np.float64)
         axes.scatter(rank, values, s=1.5, color=color, alpha=0.25, linewidths=0, rasterized=True)
         if name != "log_likelihood_nats":
@@ -46,7 +47,7 @@ def _draw(table, title):
             axes.plot(rank, mean, color="white", linewidth=3)
             axes.plot(rank, mean, color=color, linewidth=1.6)
             axes.set_title(_correlations(table, name).replace("-", "−"), loc="right", fontsize=8)
-        axes.set_ylabel(label)
+        axes.set_ylabel(said)
     panels[0].set_title(title)
     panels[-1].xaxis.set_major_formatter("{x:,.0f}")
     panels[-1].set_xlabel("test images, by rising log p(x|z)")

@@ -11,10 +11,11 @@ CORRELATIONS = {
     "prior": "p(μ)",
     "bound": "exp(−L/β)",
     "posterior_unweighted": "p(μ) Π σ",
-    "posterior": "a^{n/2} p(μ) Π σ",
-    "objective": "a^{n/2} exp(−L/β)",
+    "posterior": "$a^{n/2}$ p(μ) Π σ",
+    "objective": "$a^{n/2}$ exp(−L/β)",
 }
 OF_SQUARE = ("prior", "bound", "posterior")
+STD = "_std_over_seeds"
 IDEAL = {"ratio_z2": 4.0, "ratio_z3": 16.0}
 
 
@@ -30,16 +31,30 @@ def write(material):
     folder, paths = Path(material.results, "figures", material.study), []
     for names, rows in alike(every, ["source", "loss", "preset"]):
         source, loss, *preset = names
-        table = rows.groupby("multiplier").mean(numeric_only=True).reset_index()
+        table = _over_seeds(rows, ["multiplier"])
         shown = OF_SQUARE if loss == "square" else tuple(CORRELATIONS)
-        figure = style.drawn(_draw, table, shown, f"{source}, {loss}, preset {', '.join(preset)}")
+        figure = style.drawn(_draw, table, shown, f"{source}, {loss}, preset {', '.join(preset)}{_seeds(rows)}")
         columns = [c for c in table if c.startswith(("multiplier", "norm_z", "ratio_", "correlation_"))]
         paths.append(style.save(figure, folder / file_name(*names), {"": table[columns]}))
     for preset, rows in alike(every[every["multiplier"] == IN_TABLES], ["preset"]):
-        table = rows.groupby(["source", "loss"], sort=False)[list(IDEAL)].mean().reset_index()
-        figure = style.drawn(_draw_ratios, table, ", ".join(preset))
+        table = _over_seeds(rows, ["source", "loss"])
+        table = table[["source", "loss", *(name for name in table if name.startswith(tuple(IDEAL)))]]
+        title = f"λ = {IN_TABLES:g}, preset {', '.join(preset)}{_seeds(rows)}"
+        figure = style.drawn(_draw_ratios, table, title)
         paths.append(style.save(figure, folder / file_name(*preset, "ratios"), {"": table}))
     return paths
+
+
+def _over_seeds(rows, keys):
+    """Means over seeds and, where there are several, `<name>_std_over_seeds`."""
+    groups = rows.drop(columns="seed").groupby(keys, sort=keys == ["multiplier"])
+    table, spread = groups.mean(numeric_only=True), groups.std(numeric_only=True).add_suffix(STD)
+    return table.join(spread.dropna(axis="columns", how="all")).reset_index()
+
+
+def _seeds(rows):
+    number = rows["seed"].nunique()
+    return f", {style.of_seeds(number)}" + (", bars: ± SD over seeds" if number > 1 else "")
 
 
 def _draw(table, shown, title):
@@ -64,21 +79,24 @@ def _draw(table, shown, title):
 
 
 def _line(axes, table, name, color, marker, label):
-    axes.plot(table["multiplier"], table[name], color=color, marker=marker, markersize=3.5, linewidth=1.2, label=label)
+    look = {"color": color, "marker": marker, "markersize": 3.5, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 1.5}
+    axes.errorbar(table["multiplier"], table[name], table.get(name + STD), **look, label=label)
 
 
-def _draw_ratios(table, preset):
-    figure = style.new_figure(6.4, 2.9)
-    figure.suptitle(f"λ = {IN_TABLES:g}, preset {preset}", fontsize=10)
+def _draw_ratios(table, title):
+    figure = style.new_figure(6.4, 3.2)
+    figure.suptitle(title, fontsize=10)
     losses = list(dict.fromkeys(table["loss"]))
     for axes, (name, ideal) in zip(figure.subplots(1, 2), IDEAL.items()):
         for i, (loss, color) in enumerate(zip(losses, COLORS)):
             part = table[table["loss"] == loss]
             places = [list(dict.fromkeys(table["source"])).index(source) + 0.25 * (i - 1) for source in part["source"]]
-            axes.bar(places, part[name], width=0.22, color=color, label=loss)
-        axes.axhline(ideal, color=style.GREY, linewidth=0.8)
+            bars = {"width": 0.22, "error_kw": {"elinewidth": 0.8}, "capsize": 2}
+            axes.bar(places, part[name], yerr=part.get(name + STD), color=color, label=loss, **bars)
+        axes.axhline(ideal, color=style.GREY, linewidth=0.8, label="ideal")
         sources = list(dict.fromkeys(table["source"]))
         axes.set_xticks(range(len(sources)), sources)
         axes.set_ylabel(f"Var({name[-2:]}) / Var(z1)")
-    figure.axes[0].legend(frameon=False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure

@@ -23,7 +23,8 @@ def write(material):
     paths = []
     for preset, rows in alike(every, ["preset"]):
         table = rows.assign(beta=1 / rows["multiplier"])[["source", "seed", "beta", "coding_loss", "transform_loss"]]
-        figure = style.drawn(_draw, table, f"square loss, preset {', '.join(preset)}")
+        title = f"square loss, preset {', '.join(preset)}, {style.of_seeds(table['seed'].nunique())} (a dot each)"
+        figure = style.drawn(_draw, table, title)
         exact = normal_curves(np.geomspace(table["beta"].min(), table["beta"].max(), 60))
         stem = Path(material.results, "figures", material.study, file_name(*preset, "losses"))
         paths.append(style.save(figure, stem, {"": table, "_exact": exact}))
@@ -36,7 +37,7 @@ def _draw(table, title):
     coding, ratio = figure.subplots(1, 2)
     beta = np.geomspace(table["beta"].min(), table["beta"].max(), 60)
     approximate, exact = approximate_losses(beta), normal_curves(beta)
-    for source, rows in table.groupby("source", sort=False):
+    for source, rows in table.groupby("source"):
         color, marker = STYLES[source]
         look = {"color": color, "marker": marker, "linestyle": "none", "markersize": 4, "label": source}
         coding.plot(rows["beta"], rows["coding_loss"], **look)

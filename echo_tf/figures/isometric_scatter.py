@@ -12,8 +12,8 @@ ESTIMATES = {  # name -> what the axis says; the order is that of the arrays
     "prior": "p(μ(x))",
     "bound": "exp(−L / β)",
     "posterior_unweighted": "p(μ(x)) Π σ",
-    "posterior": "a(x)^{n/2} p(μ(x)) Π σ",
-    "objective": "a(x)^{n/2} exp(−L / β)",
+    "posterior": "$a(x)^{n/2}$ p(μ(x)) Π σ",
+    "objective": "$a(x)^{n/2}$ exp(−L / β)",
 }
 WITHOUT_WEIGHTS = ("prior", "bound", "posterior")  # of the square loss, whose a(x) is 1
 WITH_WEIGHTS = ("prior", "bound", "posterior", "objective")
@@ -29,7 +29,7 @@ def write(material):
         p, *logs = np.exp(arrays[key].astype(np.float64))
         table = pd.DataFrame({"p": p, **dict(zip(ESTIMATES, logs))})
         preset = [result.settings.preset, *filter(None, [apart])]
-        title = f"{model.source}, {model.loss}, λ = {key}, preset {', '.join(preset)}"
+        title = f"{model.source}, {model.loss}, λ = {key}, preset {', '.join(preset)}, seed {model.seed}"
         shown = WITHOUT_WEIGHTS if model.loss == "square" else WITH_WEIGHTS
         figure = style.drawn(_draw, table, training["correlations"], shown, title)
         name = file_name(model.source, model.loss, *preset, f"seed{model.seed}", "scatter")

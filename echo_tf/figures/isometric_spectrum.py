@@ -6,6 +6,7 @@ import pandas as pd
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
+from echo_tf.figures.panels import label
 from echo_tf.isometry.picture import plot
 
 
@@ -15,7 +16,7 @@ def write(material):
     for result in material.own:
         if result.finished and result.settings.kind == "isometry" and result.settings.model.kind != "toy":
             model, table = result.settings.model, pd.DataFrame(result.rows())
-            said = f"{title_of(model.dataset)}, {style.label_of(model.method)}, β = {model.beta:g}, {result.settings.preset}"
+            said = f"{title_of(model.dataset)}, {label(model)}, β = {model.beta:g}, preset {result.settings.preset}, one seed"
             name = f"{model.dataset}_{model.method}_{result.settings.run_name}_spectrum"
             stem = Path(material.results, "figures", material.study, name)
             paths.append(style.save(style.drawn(_draw, table, said), stem, {"": table}))

@@ -7,6 +7,7 @@ import pandas as pd
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
+from echo_tf.figures.panels import label
 from echo_tf.gaussianity import LOW, LOWEST
 from echo_tf.tables.total_correlation import analysed, arrays, name_of
 
@@ -32,7 +33,7 @@ def write_run(material, result):
         }
     )
     stem = Path(material.results, "figures", material.study, f"{settings.dataset}_{name_of(settings)}_marginals")
-    title = f"Marginals q(z$_j$) of Echo, {title_of(settings.dataset)}, β = {settings.beta:g}"
+    title = f"Marginals q(z$_j$), {label(settings)}, {title_of(settings.dataset)}, β = {settings.beta:g}, one seed"
     return style.save(style.drawn(_draw, found, title), stem, {"": table})
 
 

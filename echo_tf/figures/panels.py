@@ -24,11 +24,17 @@ def labels(every: Sequence[Settings]) -> list[str]:
     and seed. Two of one label differ in these alone."""
     # a variant stands for all of its settings
     words = told_apart(every, attrgetter("method", "variant"), ("beta", "standardize"))
-    found = []
-    for one, apart in zip(every, words):
-        standardized = "standardized" if one.standardize and one.variant != "standardized" else None
-        found.append(", ".join(filter(None, [style.label_of(one.method), one.variant, apart, standardized])))
-    return found
+    return [label(one, apart) for one, apart in zip(every, words)]
+
+
+def label(settings: Settings, apart: str | None = None) -> str:
+    """What to call a configuration: its method, its variant, what else sets it `apart`; of Echo, whether it is standardized."""
+    which = None
+    if settings.standardize:
+        which = "standardized" if settings.variant != "standardized" else None
+    elif settings.method == "echo":
+        which = "not standardized" if settings.variant or apart else "as published"
+    return ", ".join(filter(None, [style.label_of(settings.method), settings.variant, apart, which]))
 
 
 def labelled(found: Sequence[Result]) -> list[tuple[str, Result]]:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
@@ -17,10 +16,13 @@ from echo_tf.runs import records
 from echo_tf.tables import summary
 
 IMAGES_SHOWN = 7  # at each of several rates; 10 at a single one
+OVER_IMAGES = ("rate_standard_error_over_images_nats", "distortion_standard_error_over_images_nats")  # of the first run
 NUM_TARGETS = 3  # low, middle and high rate
 SIMILAR = 1.15  # the largest ratio of rates at which images are compared
 LABELS_PER_CURVE = 6  # values of beta written beside a curve
-LABEL_PLACES = ((-4, -3), (4, 3), (4, -3), (-4, 3), (-4, -11), (4, 11), (4, -11), (-4, 11), (-14, -3), (14, 3))  # points
+DIRECTIONS = tuple((np.cos(a), np.sin(a)) for a in np.pi * (np.arange(16) / 8 + 1.25))  # of a label from its point
+DISTANCES = (5, 11, 18)  # points
+COLLAPSED = 0.05  # of the median rate: below it a run carries nothing, and does not set the scale for those that do
 
 
 def write(material):
@@ -62,10 +64,11 @@ def points_of(groups):
                 "runs_averaged": len(kept),
                 **kept.mean().to_dict(),
                 **{name.replace("_nats", "_std_over_seeds_nats"): spread[name] for name in METRICS},
+                **{name: group[0].rows()[0].get(name) for name in OVER_IMAGES},
                 "rate_floor_nats": group[0].rows()[0]["rate_floor_nats"],
             }
         )
-    table = pd.DataFrame(rows).astype({"rate_floor_nats": float})
+    table = pd.DataFrame(rows).astype(dict.fromkeys(("rate_floor_nats", *OVER_IMAGES), float))
     hull = lower_hull(table[["rate_nats", "distortion_nats"]].to_numpy())
     table["on_lower_hull"] = table.index.isin(hull)
     place = {name: i for i, name in enumerate(METHODS)}
@@ -155,7 +158,8 @@ def write_panel(material, dataset, preset, groups):
         for target, result in zip(targets, runs)
         if result is not None
     )
-    figure = style.drawn(_draw, points, targets, chosen, f"{title_of(dataset)}, preset {preset}{_trained(groups)}")
+    title = f"{title_of(dataset)}, preset {preset} ({', '.join(filter(None, [_trained(groups), *_said(points)]))})"
+    figure = style.drawn(_draw, points, targets, chosen, title)
     stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_rate_distortion")
     return style.save(figure, stem, {"": points, "_reconstructions": shown})
 
@@ -163,7 +167,17 @@ def write_panel(material, dataset, preset, groups):
 def _trained(groups):
     """How long the runs were trained, where that is the same for all."""
     amounts = {group[0].settings.amount for group in groups}
-    return " ({:,} {})".format(*amounts.pop()) if len(amounts) == 1 else ""
+    return "{:,} {}".format(*amounts.pop()) if len(amounts) == 1 else ""
+
+
+def _said(points):
+    """What holds for all points: beta, how many runs each is the mean of, and what the bars are."""
+    betas, numbers = set(points["beta"]), set(points["runs_averaged"])
+    said = [f"β = {betas.pop():g}"] if len(betas) == 1 else []
+    said += [style.of_seeds(numbers.pop())] if len(numbers) == 1 else []
+    if points["runs_averaged"].max() > 1:
+        return [*said, "bars: ± SD over seeds"]
+    return [*said, "bars: ± 2 SE over images"] if points[list(OVER_IMAGES)].notna().any(axis=None) else said
 
 
 def _rate(result):
@@ -181,64 +195,88 @@ def _draw(points, targets, chosen, title):
     if not len(targets):
         figure = style.new_figure(width, height)
         figure.suptitle(title, fontsize=10)
-        _draw_curves(figure.subplots(), points)
+        _draw_curves(figure, figure.subplots(), points)
         return figure
     images = IMAGES_SHOWN if len(targets) > 1 else 10
     across = len(targets) * (images + 0.4) + 0.2
-    cell = min(0.36, (width - 1.1) / across)  # inches of an image, labels beside
+    cell = min(0.36, (width - 1.8) / across)  # inches of an image, labels beside
     figure = style.new_figure(width, height + rows * cell * 1.1 + 0.35)
     above, below = figure.subfigures(2, 1, height_ratios=[height, rows * cell * 1.1 + 0.35])
     above.suptitle(title, fontsize=10)
-    _draw_curves(above.subplots(), points)
+    _draw_curves(figure, above.subplots(), points)
     for i, (panel, target) in enumerate(zip(below.subplots(1, len(targets), squeeze=False)[0], targets)):
         runs = {label: found[i] for label, found in chosen.items()}
         _draw_reconstructions(panel, runs, target, images, names=i == 0)
     return figure
 
 
-def _draw_curves(axes, points):
+def _draw_curves(figure, axes, points):
+    is_shown = points["rate_nats"] >= COLLAPSED * points["rate_nats"].median()
+    shown, looks = points[is_shown], _looks(points)
+    several_numbers = points["runs_averaged"].nunique() > 1
+    for (method, series), rows in shown.groupby(["method", "series"], sort=False):
+        xerr, yerr = _bars(rows, over_seeds=points["runs_averaged"].max() > 1)
+        dashes = style.style_of(method)[2]
+        label = f"{series} ({style.of_seeds(rows['runs_averaged'].max())})" if several_numbers else series
+        look = {**looks[series], "linestyle": dashes if len(rows) > 1 else "none", "linewidth": 1.3, "label": label}
+        bars = {"elinewidth": 0.8, "capsize": 2}
+        axes.errorbar(rows["rate_nats"], rows["distortion_nats"], xerr=xerr, yerr=yerr, **look, **bars)
+    _draw_floors(axes, shown, looks)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     hull = points[points["on_lower_hull"]].sort_values("rate_nats")
     if len(hull) > 1:
-        axes.plot(
-            hull["rate_nats"], hull["distortion_nats"], color="#CFCFCF", linewidth=6, solid_capstyle="round", label="lower hull"
-        )
-    seen = {}
-    for (method, series), rows in points.groupby(["method", "series"], sort=False):
-        color, marker, dashes = style.style_of(method)
-        hollow = seen.setdefault(method, 0) > 0  # a further curve of the method
-        seen[method] += 1
-        axes.errorbar(
-            rows["rate_nats"],
-            rows["distortion_nats"],
-            xerr=rows["rate_std_over_seeds_nats"],
-            yerr=rows["distortion_std_over_seeds_nats"],
-            color=color,
-            marker=marker,
-            linestyle=dashes if len(rows) > 1 else "none",
-            linewidth=1.3,
-            markersize=5.5,
-            markerfacecolor="white" if hollow else color,
-            markeredgecolor="#333333" if color == style.YELLOW else color,
-            markeredgewidth=0.8,
-            elinewidth=0.8,
-            capsize=2,
-            label=series,
-        )
-    lowest, highest = points["rate_nats"].min(), points["rate_nats"].max()
-    for floor in sorted(set(points["rate_floor_nats"].dropna().round(6))):
-        if lowest - floor > highest - lowest:
-            continue  # far from all points: it would squeeze them into a corner
-        color = style.style_of("echo")[0]
-        axes.axvline(floor, color=color, linestyle="--", linewidth=0.9, label=f"lowest rate of Echo ({floor:.2f} nats)")
+        look = {"color": "#CFCFCF", "linewidth": 6, "solid_capstyle": "round", "zorder": 0.5}
+        axes.plot(hull["rate_nats"], hull["distortion_nats"], **look, label="lower hull")
+    axes.set(xlim=(left, right), ylim=(bottom, top))
     _draw_bounds(axes)
-    axes.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)")
+    outside = [f"{row.series}: {row.rate_nats:.1f}, {row.distortion_nats:.1f}" for row in points[~is_shown].itertuples()]
+    beyond = f"\ncollapsed, beyond the upper left corner: {'; '.join(outside)}" if outside else ""
+    axes.set(xlabel=f"rate (nats per image){beyond}", ylabel="distortion (nats per image)")
     handles, labels = axes.get_legend_handles_labels()
     # methods first, and without the error bars' caps
     methods = [(handle[0], label) for handle, label in zip(handles, labels) if hasattr(handle, "lines")]
     others = [(handle, label) for handle, label in zip(handles, labels) if not hasattr(handle, "lines")]
+    columns = 2 if max(map(len, labels)) > 28 else 3
     # above the axes, where it covers nothing
-    axes.legend(*zip(*methods, *others), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, ncols=3, borderaxespad=0.2)
-    _write_betas(axes, points)
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    axes.legend(*zip(*methods, *others), **place, frameon=False, ncols=columns)
+    if points["beta"].nunique() > 1:
+        _write_betas(figure, axes, shown)
+
+
+def _looks(points):
+    """{series: colour and marker}: no two curves of a method have the same."""
+    looks, seen = {}, {}
+    for method, series in points[["method", "series"]].drop_duplicates().itertuples(index=False):
+        place = seen[method] = seen.get(method, -1) + 1
+        color, (marker, is_hollow) = style.style_of(method)[0], style.marker_of(method, place)
+        face, edge = "white" if is_hollow else color, "#333333" if color == style.YELLOW else color
+        look = {"markersize": 5.5, "markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": 0.8}
+        looks[series] = {"color": color, "marker": marker, **look}
+    return looks
+
+
+def _bars(rows, over_seeds):
+    """Of rate and of distortion: the standard deviation over seeds, or where no point has several two standard errors over
+    images."""
+    if over_seeds:
+        return rows["rate_std_over_seeds_nats"], rows["distortion_std_over_seeds_nats"]
+    return [2 * rows[name] for name in OVER_IMAGES]
+
+
+def _draw_floors(axes, points, looks):
+    """The lowest rates that Echo's channels can have, each with the marker of its curve where they differ."""
+    lowest, highest = points["rate_nats"].min(), points["rate_nats"].max()
+    floors = points.dropna(subset="rate_floor_nats").round({"rate_floor_nats": 6})
+    # one far from all points would squeeze them into a corner
+    floors = floors[lowest - floors["rate_floor_nats"] <= highest - lowest].drop_duplicates("series")
+    color, of_several = style.style_of("echo")[0], floors["rate_floor_nats"].nunique() > 1
+    for i, (floor, rows) in enumerate(floors.groupby("rate_floor_nats")):
+        said = "lowest rate of Echo" + (", marked as its curve" if of_several else f" ({floor:.2f} nats)")
+        axes.axvline(floor, color=color, linestyle="--", linewidth=0.9, label=None if i else said)
+        for j, series in enumerate(rows["series"] if of_several else ()):
+            at, up = floor, 0.94 - 0.06 * j
+            axes.plot(at, up, **{**looks[series], "linestyle": "none"}, transform=axes.get_xaxis_transform())
 
 
 def _draw_bounds(axes):
@@ -267,14 +305,18 @@ def _draw_bounds(axes):
             )
 
 
-def _write_betas(axes, points):
-    """Values of beta beside the points of every curve, each in the first place near its point that is still free."""
-    root = axes.get_figure(root=True)
-    root.draw_without_rendering()
-    scale, renderer = root.dpi / 72, root.canvas.get_renderer()
+def _write_betas(figure, axes, points):
+    """Values of beta beside the points of every curve, each where it covers least."""
+    figure.draw_without_rendering()
+    scale, renderer = figure.dpi / 72, figure.canvas.get_renderer()
     at = axes.transData.transform(points[["rate_nats", "distortion_nats"]].to_numpy())
-    taken = [Bbox.from_extents(*(xy - 3 * scale), *(xy + 3 * scale)) for xy in at]
-    taken += [text.get_window_extent(renderer) for text in axes.texts]
+    taken = [np.concatenate([at - 4 * scale, at + 4 * scale], axis=1)]  # boxes: left, bottom, right, top
+    taken += [text.get_window_extent(renderer).extents[None] for text in axes.texts]
+    for _, rows in points.groupby("series", sort=False):  # what a line covers, in small steps
+        line = axes.transData.transform(rows[["rate_nats", "distortion_nats"]].to_numpy())
+        for start, end in zip(line[:-1], line[1:]):
+            steps = np.linspace(start, end, 2 + int(np.hypot(*(end - start)) / (4 * scale)))
+            taken.append(np.concatenate([steps - scale, steps + scale], axis=1))
     for (method, _), rows in points.groupby(["method", "series"], sort=False):
         color = style.style_of(method)[0]
         for i in np.unique(np.linspace(0, len(rows) - 1, LABELS_PER_CURVE).round().astype(int)):
@@ -283,28 +325,38 @@ def _write_betas(axes, points):
                 f"β={row['beta']:g}",
                 (row["rate_nats"], row["distortion_nats"]),
                 textcoords="offset points",
-                xytext=LABEL_PLACES[0],
+                xytext=(0, 0),
                 fontsize=6.5,
                 color="#333333" if color == style.YELLOW else color,
             )
             text.set_in_layout(False)
-            taken.append(_placed(text, taken, renderer))
+            taken.append(_placed(text, np.concatenate(taken), axes.bbox.extents, renderer)[None])
 
 
-def _placed(text, taken, renderer):
-    """Moves a label to the first of its places that covers least, and returns what it then covers."""
+def _placed(text, taken, within, renderer):
+    """Moves a label to the place near its point where it covers least of the boxes `taken` (n, 4) and stays within the axes,
+    and returns the box that it then covers."""
+    places = [(r * x, r * y) for r in DISTANCES for x, y in DIRECTIONS]
     boxes = []
-    for place in LABEL_PLACES:
+    for place in places:
         _put(text, place)
-        boxes.append(text.get_window_extent(renderer))
-    best = int(np.argmin([sum(box.overlaps(other) for other in taken) for box in boxes]))
-    _put(text, LABEL_PLACES[best])
+        boxes.append(text.get_window_extent(renderer).extents)
+    covered = [_common(box, taken).sum() + 10 * (_common(box, box) - _common(box, within)) for box in boxes]
+    best = int(np.argmin(covered))
+    _put(text, places[best])
     return boxes[best]
+
+
+def _common(box, others):
+    """The area that a box has in common with others (..., 4)."""
+    sides = np.minimum(box[2:], others[..., 2:]) - np.maximum(box[:2], others[..., :2])
+    return np.prod(np.maximum(sides, 0), axis=-1)
 
 
 def _put(text, place):
     x, y = place
-    text.set(position=place, ha="right" if x < 0 else "left", va="top" if y < 0 else "bottom")
+    across = "left" if x > 1 else "right" if x < -1 else "center"
+    text.set(position=place, ha=across, va="bottom" if y > 1 else "top" if y < -1 else "center")
 
 
 def _draw_reconstructions(axes, runs, target, columns, names):

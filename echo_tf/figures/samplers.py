@@ -88,7 +88,7 @@ def _draw(table, preset):
     by_error = table.groupby("sampler")["median_image_error_nats"].mean()
     samplers = list(by_error.sort_values(ascending=False).index)
     figure = style.new_figure(3.4 * len(models) + 1.6, 5.6)
-    figure.suptitle(f"|error| of −log Z, mean over log β (nats), preset {preset}")
+    figure.suptitle(f"|error| of −log Z, mean over log β (nats), preset {preset}, one seed each")
     grid = figure.subplots(2, len(models), squeeze=False, sharex=True)
     for line, of_image in zip(grid, ("median", "worst")):
         for axes, model in zip(line, models):

@@ -1,5 +1,6 @@
 """What every figure shares: a style for each method, panels without a window system, and files with reproducible bytes."""
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 from echo_tf.methods import METHODS
 
@@ -26,6 +28,7 @@ STYLES = {
     "iaf-maf": (GREY, "<", (0, (6, 1, 2, 1))),
     "iaf-vamp": (YELLOW, "*", (0, (1, 2))),
 }
+FURTHER_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")  # hollow, of further curves of a method
 SETTINGS = {
     "font.size": 9,
     "axes.labelsize": 9,
@@ -41,9 +44,35 @@ SETTINGS = {
 }
 
 
+class DrawingError(InputError):
+    """A figure that could not be drawn: nothing is wrong with what was trained and measured."""
+
+
+@contextlib.contextmanager
+def _drawing(name):
+    try:
+        yield
+    except (InputError, OSError):  # bad input and full disks say so themselves
+        raise
+    except Exception as error:
+        raise DrawingError(
+            f"the figure {name!r} cannot be drawn with matplotlib {matplotlib.__version__} ({type(error).__name__}: {error}); "
+            "what was trained and measured is stored, and `run.py figures` draws it once that is mended."
+        ) from error
+
+
 def style_of(method):
     """(colour, marker, line style) of a method."""
     return STYLES.get(method, (BLACK, "h", "-"))
+
+
+def marker_of(method, place):
+    """(marker, whether it is hollow) of the curve of a method at this place among those of the method, from 0."""
+    own = style_of(method)[1]
+    if place < 2:
+        return own, place == 1
+    others = [marker for marker in FURTHER_MARKERS if marker != own]
+    return others[(place - 2) % len(others)], True
 
 
 def label_of(method):
@@ -52,8 +81,12 @@ def label_of(method):
 
 
 def drawn(draw, *arguments, **keywords):
-    """The figure that draw(*arguments) returns, under this module's settings whatever the user's are."""
-    with matplotlib.rc_context():
+    """The figure that draw(*arguments) returns, under this module's settings whatever the user's are.
+
+    Raises:
+        DrawingError: where drawing fails.
+    """
+    with _drawing(draw.__module__.rpartition(".")[2]), matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         return draw(*arguments, **keywords)
@@ -73,15 +106,21 @@ def save(figure, stem, tables):
         The path of the PNG.
     """
     stem = Path(stem)
-    with matplotlib.rc_context({**SETTINGS}):
+    with _drawing(stem.name), matplotlib.rc_context({**SETTINGS}):
         for suffix in (".png", ".pdf"):
             buffer = io.BytesIO()
             # no date in the file: the same records give the same bytes
             figure.savefig(buffer, format=suffix[1:], dpi=200, metadata={"CreationDate": None} if suffix == ".pdf" else {})
             write_atomically(f"{stem}{suffix}", buffer.getvalue())
+            figure.set_layout_engine("none")  # found once for both
     for ending, table in tables.items():
         write_atomically(f"{stem}{ending}.csv", table.to_csv(index=False, float_format="%.6g"))
     return Path(f"{stem}.png")
+
+
+def of_seeds(number):
+    """What a figure says of how many seeds its numbers are of."""
+    return "one seed" if number == 1 else f"{number} seeds"
 
 
 def show_images(axes, rows, labels, columns):

@@ -37,6 +37,7 @@ def _draw(binary, collapse, unit):
     left.set(
         xlabel="distortion (share of bits that are wrong)", ylabel=f"rate ({unit} per symbol)", title="binary source (0.8, 0.2)"
     )
+    left.locator_params(axis="x", nbins=5)
     left.legend(frameon=False)
     for decoder, rows in collapse.groupby("decoder"):
         color, dashes = LOOKS[decoder]

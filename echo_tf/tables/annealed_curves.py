@@ -1,5 +1,6 @@
 """Curves from the records of annealing: their parts merged, with gaps, encoders and exact values beside them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,21 +39,27 @@ class Curve(NamedTuple):
 
 
 def curves(own: Sequence[Result], every: Iterable[Result]) -> list[Curve]:
-    """The curves of formal rounds that are finished, in the order of their records."""
+    """The curves of formal rounds that are finished, in the order of their names."""
     gaps = [result for result in every if result.settings.kind == "bidirectional" and result.finished]
     baselines = [result for result in every if result.settings.kind == "variational" and result.finished]
     return [_curve(name, parts, gaps, baselines) for name, parts in parts_of_curves(own)]
 
 
 def parts_of_curves(own: Sequence[Result]) -> list[tuple[str, list[Result]]]:
-    """(name, the records of its parts in the order of their images) of each curve; see `curves`. No image counts twice."""
+    """(name, the records of its parts in the order of their images) of each curve, by name, "from 200" before "from 1600"; see
+    `curves`. No image counts twice."""
     groups = {}
     for result in own:
         if result.settings.kind == "ais" and result.settings.round == "formal" and result.finished:
             key = result.settings.model_copy(update={"first_image": 0, "num_images": 1}).work(), result.settings.preset
             groups.setdefault(key, []).append(result)
     parts = [_apart(group) for group in groups.values()]
-    return list(zip(_names([group[0].settings for group in parts]), parts))
+    return sorted(zip(_names([group[0].settings for group in parts]), parts), key=lambda pair: _by_numbers(pair[0]))
+
+
+def _by_numbers(name):
+    """A key that sorts numbers within names by their value."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _apart(group):
