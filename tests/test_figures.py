@@ -11,11 +11,12 @@ from scipy.stats import energy_distance
 
 from echo_tf import analysis, figures
 from echo_tf.errors import InputError
-from echo_tf.figures import information, noise, rate_distortion, samples, style
+from echo_tf.figures import annealed, information, isometric_ablation, noise, rate_distortion, samples, style
 from echo_tf.gaussianity import dimensions_shown, gaussianity_of
 from echo_tf.runs import records
 from echo_tf.runs.settings import from_recorded
 from echo_tf.runs.studies import Study
+from echo_tf.tables import annealed_curves
 from tests.test_tables import make_record, write_tables
 
 assert matplotlib.font_manager  # found once, so that no test's time has it
@@ -387,3 +388,45 @@ def test_what_is_left_of_a_correlation_is_that_of_the_residual_ranks():
     ranks = [stats.rankdata(x) for x in (a, b, given)]
     left = [y - np.polyval(np.polyfit(ranks[2], y, 1), ranks[2]) for y in ranks[:2]]
     assert information.partial_spearman(a, b, given) == pytest.approx(np.corrcoef(*left)[0, 1])
+
+
+def a_curve(name, baseline=None, gaps=()):
+    points = {"beta": [1.0, 10.0], "rate_nats": [2.0, 9.0], "rate_standard_error_nats": 0.1, "distortion_sse": [40.0, 20.0]}
+    return annealed_curves.Curve(name, None, 10, frozenset(range(10)), pd.DataFrame(points), list(gaps), None, baseline)
+
+
+def test_one_baseline_of_several_curves_is_drawn_once_and_what_bands_and_dots_are_is_said():
+    trained = pd.DataFrame({"rate_nats": [3.0], "distortion_sse": [30.0]})
+    gap = {"beta": 10.0, "gap_nats": 1.0, "gap_standard_error_nats": 0.1}
+    found = [a_curve(f"VAE10, from {number}", trained.copy(), [gap]) for number in (100, 200)]
+    figure = style.drawn(annealed._draw, found, [], "distortion", "title")
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "VAE10, from 100",
+        "VAE10, from 200",
+        "VAE10: encoders trained per β",
+        "± 2 standard errors over 10 images",
+        "BDMC gap measured here (see below)",
+    ]
+    _, below = figure.axes
+    assert [label.get_text() for label in below.get_xticklabels()] == ["VAE10, from 100", "VAE10, from 200"]  # one beta for all
+    two = style.drawn(annealed._draw, [a_curve("one", trained), a_curve("other", trained + 1)], [], "distortion", "title")
+    assert [text.get_text() for text in two.legends[0].get_texts()][2:4] == [
+        f"{n}: encoders trained per β" for n in ("one", "other")
+    ]
+
+
+def test_curves_stand_in_the_order_of_their_numbers():
+    names = ["VAE10, from 1600", "VAE2", "VAE10, from 200", "VAE10", "AAE10"]
+    assert sorted(names, key=annealed_curves._by_numbers) == [names[i] for i in (4, 1, 3, 2, 0)]
+
+
+def test_toy_numbers_of_several_seeds_have_their_spread():
+    rows = pd.DataFrame({"source": "mix", "loss": "up", "seed": [0, 1], "multiplier": 5.0, "ratio_z2": [3.0, 5.0]})
+    table = isometric_ablation._over_seeds(rows, ["source", "loss"])
+    assert table["ratio_z2"].item() == 4 and table["ratio_z2_std_over_seeds"].item() == pytest.approx(2**0.5)
+    assert isometric_ablation._seeds(rows) == ", 2 seeds, bars: ± SD over seeds"
+    assert isometric_ablation._seeds(rows[:1]) == ", one seed"
+    assert not [
+        name for name in isometric_ablation._over_seeds(rows[:1], ["source", "loss"]) if name.endswith("_std_over_seeds")
+    ]
