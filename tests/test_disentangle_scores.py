@@ -17,6 +17,8 @@ from echo_tf.disentangle import (
     sap,
 )
 from echo_tf.disentangle.sampling import Sampler
+from echo_tf.gaussianity import total_correlation
+from echo_tf.kinds import disentangle as kind
 
 SIZES = (3, 4, 6)
 FEW = {
@@ -170,6 +172,8 @@ def test_gaussian_total_correlation_of_dependent_dimensions_is_infinite_whatever
         assert gaussian_total_correlation(codes) == np.inf, name
         if name != "scaled, moved":  # of which float32 has nothing left
             assert gaussian_total_correlation(codes.astype(np.float32)) == np.inf, name
+    assert total_correlation(np.array([[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]])) == np.inf
+    assert total_correlation(np.diag([4.0, 1.0, 0.0])) == 0
     for share in (1e-2, 1e-4, 1e-6):  # what the first leaves open of the second
         codes = np.column_stack([x[:, 0], x[:, 0] + share * x[:, 1]])
         rest = 1 - np.corrcoef(codes[:, 0], x[:, 1])[0, 1] ** 2
@@ -226,6 +230,13 @@ def test_images_that_change_their_shape_are_refused():
 def test_too_few_points_are_refused(score, settings):
     with pytest.raises(ValueError, match=r"must be an integer of \d+ or more"):
         score(identity, dataset(), **settings)
+
+
+def test_an_infinite_total_correlation_which_a_record_holds_as_null_is_read_as_such():
+    scores = {"mig_score": 0.5, "code_total_correlation_nats": None}
+    [row] = kind.rows({"representations": {"mean": {"scores": scores}}})
+    assert row == {"representation": "mean", "mig_score": 0.5, "code_total_correlation_nats": np.inf}
+    assert kind.line({"representations": {"mean": {"scores": scores}}}) == "mean: mig 0.500"
 
 
 def test_a_dimension_that_is_a_constant_counts_as_one_whatever_its_rounded_variance():

@@ -111,6 +111,17 @@ def test_echo_s_analyses_of_a_network_in_half_precision_are_those_of_float32(pol
     np.testing.assert_array_equal(disentangle.representation(model)(x), loc)
 
 
+def test_traversals_and_analyses_of_a_double_network_work_as_those_of_a_single_one(policy):
+    model, x = under(policy, "float64", linear), np.random.default_rng(1).normal(size=(30, 7))
+    kernel = model.decoder.get_weights()[0]
+    assert in_float32(model) is model and kernel.dtype == "float64"
+    table = isometry.analyse(model, x).sort_values("latent")
+    np.testing.assert_allclose(table["derivative_jvp"], (kernel**2).sum(axis=1), rtol=1e-6)
+    half = under(policy, "mixed_bfloat16", linear)
+    shown = [isometry.traversals(one, x, [0, 2]) for one in (half, in_float32(half))]
+    np.testing.assert_array_equal(*shown)
+
+
 def test_the_likelihood_of_a_network_in_half_precision_is_that_of_its_weights(policy):
     """A decoder that says 1/3 whatever the code, under an encoder that is the prior: every weight is N(x; 1/3, v)."""
 

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from echo_tf import arguments
+from echo_tf.precision import in_float32
 
 
 def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
@@ -25,7 +26,7 @@ def traversals(model, images, latents, widest=2.0, steps=9) -> np.ndarray:
     Reference: isometric VAE paper, figures 6 and 23.
     """
     arguments.number("widest", widest)
-    steps = arguments.integer("steps", steps)
+    steps, model = arguments.integer("steps", steps), in_float32(model)
     if model.marginal is None:
         codes = model.sample(images)
         center, unit = codes.mean(axis=0), codes.std(axis=0)
