@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from echo_tf import ais
 from echo_tf.ais import Annealed, Annealing, Sampler, StepSizes, Target, sigmoid_schedule
 from echo_tf.ais.averages import between
-from echo_tf.ais.bidirectional import bound_of, rounds_of_bounds, simulated
+from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bounds, row, simulated
 from echo_tf.ais.curve import acceptance_range, out_of_range
 from echo_tf.ais.plan import plan
 from echo_tf.ais.step_sizes import adapted, scale_of
@@ -205,3 +205,19 @@ def test_the_released_rule_keeps_its_limit_and_acceptance_tells_that_it_is_too_l
             target.decoder, case.images, target.prior, target.measure, rule="cumulative", **settings
         )
     assert curve.attrs["step_sizes"].values.max() <= 0.5 and (curve["acceptance"] > 0.98).all()
+
+
+def test_a_table_of_step_sizes_holds_what_the_round_found_at_the_middles_of_its_segments():
+    target, schedule = Linear().target(), sigmoid_schedule(20, 3.0, 2)
+    round_ = finished(Annealing(target, schedule, Sampler(**BETTER), 6, 5))
+    table, found = round_.tuned("said"), round_.result()
+    assert np.allclose(table.centers, [np.prod(betas[1:]) ** (1 / (len(betas) - 1)) for betas in schedule.segments])
+    assert np.allclose(table.deviations, np.sqrt((found.deviation**2).mean(axis=1)))
+    assert np.array_equal(table.values, found.step_sizes) and np.array_equal(table.betas, schedule.recorded)
+    assert (table.target, table.settings, table.seed) == (target.digest, "said", 5)
+
+
+def test_a_gap_is_upper_minus_lower_bound():
+    found = row(2.0, Bounds(np.array([-3.0, -5.0]), np.array([-1.0, -4.0])))
+    expected = {"beta": 2.0, "lower_nats": -4.0, "upper_nats": -2.5, "gap_nats": 1.5, "gap_standard_error_nats": 0.5}
+    assert found == pytest.approx(expected)
