@@ -37,7 +37,7 @@ def test_samples_are_averaged_within_each_image():
 class OfKnownWeights:
     """A model with log importance weights x + k, k = 0, 1, ... counting the codes of an example in a call."""
 
-    measure_of_distortion, marginal = Bernoulli(), "a density"
+    measure_of_distortion, marginal, decoder = Bernoulli(), "a density", None
 
     def encoder(self, x):
         return [x, x]
