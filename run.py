@@ -8,6 +8,14 @@ import os
 import signal
 import sys
 
+os.environ.setdefault("ECHO_TF_LAZY", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from echo_tf import console
+
+if __name__ == "__main__":
+    console.open_streams()
+
 INTERRUPTED = 75
 STDERR = os.dup(2)  # where messages go while an import's own are kept out of sight
 
@@ -23,11 +31,8 @@ if __name__ == "__main__":
         signal.signal(_signal, stop_at_once)
 
 import importlib
-import logging
 from pathlib import Path
-
-os.environ.setdefault("ECHO_TF_LAZY", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
 CONFIGS = ROOT / "configs"
@@ -57,14 +62,8 @@ def check_networks(names):
             raise InputError(f"setting 'network' must be one of {', '.join(known)}, got {name!r}{nearest(name, known)}.")
 
 
-def networks_in(runs):
-    """The names of the architectures that runs, or the models that they measure, have."""
-    found = {settings.subject.network for settings in runs if hasattr(settings.subject, "network")}
-    return found | {settings.encoder_network for settings in runs if hasattr(settings, "encoder_network")}
-
-
-def results_of(options, settings=None, study=None):
-    """Where the records of a run, or of the runs of a study, stand.
+def results_of(options, settings=None, study=None, preset=None):
+    """Where the records of a run, or of the runs of a study in a preset, stand.
 
     The repository's results/ holds what its own studies ask for, in any preset but `smoke`. All other runs, with settings,
     data or studies of one's own, go to results/own/, which is not in git. --results overrides both.
@@ -74,7 +73,7 @@ def results_of(options, settings=None, study=None):
     if options.results:
         return Path(options.results)
     of_a_paper = study is not None and study.file == CONFIGS / f"{study.study}.yaml" and "/" in study.study
-    preset = settings.preset if settings is not None else options.preset
+    preset = settings.preset if settings is not None else preset or options.preset
     return RESULTS if of_a_paper and preset not in NO_RESULTS else OWN_RESULTS
 
 
@@ -101,8 +100,9 @@ def run_one(settings, tools, again=False, retrain=False):
 
     result = find(settings, tools.results)
     existed = result is not None
+    console.working_on(settings.run_path)
     if not existed or again:
-        import_keras()
+        console.start_keras()
         from echo_tf.runs.runner import run
 
         try:
@@ -120,12 +120,15 @@ def run_one(settings, tools, again=False, retrain=False):
 
 def run_all(runs, options, tools):
     """Does the runs of a study with the engine that was asked for, and returns the exit status."""
+    from echo_tf.errors import InputError
     from echo_tf.runs import local_engine
+    from echo_tf.runs.studies import networks_in
 
     check_networks(networks_in(runs))
     if options.engine == "ray":
-        refuse_again_on_ray(options)
-        import_keras()
+        if getattr(options, "again", False):
+            raise InputError("--again is not for --engine ray, whose workers take what is recorded: use the local engine.")
+        console.start_keras()
         from echo_tf import data
         from echo_tf.runs.ray_engine import Share, run_ray
 
@@ -140,16 +143,9 @@ def run_all(runs, options, tools):
     return local_engine.conclude(outcomes)
 
 
-def refuse_again_on_ray(options):
-    from echo_tf.errors import InputError
-
-    if getattr(options, "again", False):
-        raise InputError("--again is not for --engine ray, whose workers take what is recorded: use the local engine.")
-
-
 def command_train(options):
     from echo_tf.runs.resolving import resolve
-    from echo_tf.runs.studies import read_study
+    from echo_tf.runs.studies import networks_in, read_study
 
     study = read_study(options.config, CONFIGS)
     overrides = options.settings + (["deterministic=true"] if options.deterministic else [])
@@ -161,9 +157,11 @@ def command_train(options):
 
 def command_study(options):
     from echo_tf.errors import InputError, nearest
-    from echo_tf.runs.studies import expand, pick, read_study
+    from echo_tf.runs.studies import expand, pick, read_study, studies_in
     from echo_tf.runs.survey import listing
 
+    if options.study is None or studies_in(options.study, CONFIGS):
+        return list_studies(options)
     study = read_study(options.study, CONFIGS)
     options.preset = study.choose_preset(options.preset)
     runs = expand(study, options.preset, options.only)
@@ -181,47 +179,106 @@ def command_study(options):
     return run_all(runs, options, tools)
 
 
+def list_studies(options):
+    """All studies, or the runs of a paper's."""
+    from echo_tf.errors import InputError
+    from echo_tf.runs.studies import read_study, studies_in
+    from echo_tf.runs.survey import listing
+
+    if not options.list or options.only or options.index is not None or options.run is not None:
+        what = "no name was given" if options.study is None else f"{options.study} is a paper"
+        raise InputError(f"study needs the name of a study, and {what}: see study {options.study or ''} --list; or reproduce.")
+    if options.study is None:
+        for study in (read_study(path, CONFIGS) for path in studies_in("", CONFIGS)):
+            print(f"{study.study:26}  {study.description}")
+        return 0
+    for plan in plans_of([options.study], options):
+        print(f"{plan.study.study}: {plan.study.description}")
+        print(listing(plan.runs, plan.tools))
+    return 0
+
+
+class Plan(NamedTuple):
+    """What is to be reproduced of one study."""
+
+    study: object
+    preset: str
+    runs: list
+    tools: object
+
+
+def plans_of(names, options):
+    """A `Plan` for each study by these names, or of these papers: those that measure last but for those without runs."""
+    from echo_tf.runs.studies import expand, read_study, studies_in
+
+    plans, files = [], [path for name in names for path in studies_in(name, CONFIGS) or [name]]
+    for study in [read_study(path, CONFIGS) for path in files]:
+        preset = study.choose_preset(options.preset)
+        tools = tools_of(options, results_of(options, study=study, preset=preset))
+        plans.append(Plan(study, preset, expand(study, preset), tools))
+    return sorted(plans, key=lambda plan: 2 if not plan.runs else int(plan.study.of is not None))
+
+
 def command_reproduce(options):
     from echo_tf import tables
+    from echo_tf.errors import InputError
     from echo_tf.runs.interrupts import StopRequest
-    from echo_tf.runs.studies import expand, read_study
 
-    found = [read_study(name, CONFIGS) for name in study_names(options.names)]
-    plans = []  # all, before hours go into the first
-    for study in found:
-        plans.append((study, study.choose_preset(options.preset), expand(study, options.preset)))
-        tables.check_forms(study, RESULTS / "published")
+    if not options.names:
+        papers = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
+        raise InputError(f"reproduce needs the name of a paper ({papers}) or of a study (see them with: run.py study --list).")
+    plans = plans_of(options.names, options)  # all, before hours go into the first
+    for plan in plans:
+        tables.check_forms(plan.study, RESULTS / "published")
     with StopRequest() as stop:
         return reproduce(plans, options, stop)
 
 
 def reproduce(plans, options, stop):
-    """Does (study, preset, runs) one after another, with their tables and figures. Returns the exit status."""
+    """Does one plan after another, each with its tables and figures, and once more those that later runs may have changed.
+    Returns the exit status."""
+    from echo_tf.runs import records, survey
+
+    statuses, drawn = [0], {}
+    known = {folder: records.read_all(folder) for folder in {plan.tools.results for plan in plans}}
+    states = [survey.survey(plan.runs, plan.tools, known[plan.tools.results]) for plan in plans]
+    for number, plan in enumerate(plans):
+        stop.check()  # which came while tables or figures were drawn
+        left, of_all = (survey.left_to_do(found) for found in (states[number], sum(states[number:], [])))
+        print(f"study {number + 1} of {len(plans)}, {plan.study.study}: {plan.study.description}", flush=True)
+        print(f"left to do: {left}; with the studies to come: {of_all}", flush=True)
+        if plan.runs and not options.again and all(state.word == "finished" for state in states[number]):
+            print(
+                f"all of its runs are recorded in {plan.tools.results} (the repository brings its own records along) and are "
+                f"not done again; to do them anew: run.py reproduce {plan.study.study} --preset {plan.preset} --results FOLDER"
+            )
+        statuses.append(do_needed(plan.runs, options, plan.tools, stop))
+        stop.check()
+        statuses += [run_all(plan.runs, options, plan.tools)] if plan.runs else []
+        stop.check()
+        drawn[number] = report(plan)
+    every = {folder: len(records.read_all(folder, say=lambda line: None)) for folder in known}
+    for number, plan in enumerate(plans):
+        stop.check()
+        if drawn[number] != every[plan.tools.results]:
+            print(f"{plan.study.study}, once more, as further runs are recorded now:", flush=True)
+            report(plan)
+    return 1 if 1 in statuses else max(statuses)
+
+
+def report(plan):
+    """Writes the tables and figures of a plan's study. Returns of how many records."""
     from echo_tf import figures, tables
     from echo_tf.runs import records
 
-    asked, statuses = options.preset, [0]
-
-    def order(plan):
-        return 2 if not plan[2] else int(plan[0].of is not None)
-
-    for study, preset, runs in sorted(plans, key=order):  # what is measured comes first
-        stop.check()  # which came while tables or figures were drawn
-        print(f"{study.study}: {study.description}", flush=True)
-        options.preset = preset
-        tools = tools_of(options, results_of(options, study=study))
-        statuses.append(do_needed(runs, options, tools, stop))
-        stop.check()
-        statuses += [run_all(runs, options, tools)] if runs else []
-        stop.check()
-        options.preset = asked
-        every = records.read_all(tools.results)
-        if not runs or any(result.finished for result in every if result.settings.study == study.study):
-            for text in tables.write(tools.results, study.study, every, study, RESULTS / "published"):
-                print(text)
-            for path in draw(figures, tools.results, study.study, every, study):
-                print("figure:", path)
-    return 1 if 1 in statuses else max(statuses)
+    console.working_on(f"tables and figures of {plan.study.study}")
+    every, folder, name = records.read_all(plan.tools.results), plan.tools.results, plan.study.study
+    if not plan.runs or any(result.finished for result in every if result.settings.study == name):
+        for text in tables.write(folder, name, every, plan.study, RESULTS / "published"):
+            print(text)
+        for path in draw(figures, folder, name, every, plan.study):
+            print("figure:", path, flush=True)
+    return len(every)
 
 
 def do_needed(runs, options, tools, stop):
@@ -242,17 +299,6 @@ def do_needed(runs, options, tools, stop):
     return 1 if 1 in statuses else max(statuses)
 
 
-def study_names(names):
-    """The studies by these names, and all studies of a paper (a folder of configs/); no names: of every paper."""
-    found = []
-    for name in names or sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()):
-        place = (CONFIGS / name).resolve()
-        within = CONFIGS in place.parents and place.is_dir()  # "." and ".." are no papers
-        files = sorted(place.rglob("*.yaml")) if within else []
-        found += [str(path) for path in files] or [name]
-    return found
-
-
 def results_asked_for(options):
     """The results folders that tables and figures are made of: the repository's, and one's own where there is one."""
     if options.results:
@@ -268,9 +314,14 @@ def each_study(options):
     known = {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in sorted(CONFIGS.rglob("*.yaml"))}
     found = [(folder, records.read_all(folder)) for folder in results_asked_for(options)]
     there = {name for _, every in found for name in records.study_names([one for one in every if one.finished])}
-    wanted = options.study or sorted(there)
+    wanted = sorted(there)
+    if options.study:
+        there |= {name for _, name, *_ in studies_without_runs(options)}
+        papers = {name: sorted(there & {one for one in known if one.startswith(f"{name}/")}) for name in options.study}
+        wanted = [one for name in options.study for one in (papers[name] if (CONFIGS / name).is_dir() else [name])]
     if not wanted:
-        raise InputError(f"no records in {found[0][0]}/runs: train something first.")
+        asked = f" of {', '.join(options.study)}" if options.study else ""
+        raise InputError(f"no records{asked} in {found[0][0]}/runs: train something first.")
     for name in wanted:
         has = [(folder, every) for folder, every in found if name in records.study_names(every)]
         for folder, every in has or found[:1]:
@@ -309,7 +360,7 @@ def of_every_study(options, write):
     from echo_tf.runs.studies import read_study
 
     status = 0
-    for folder, name, every, path in [*each_study(options), *studies_without_runs(options)]:
+    for folder, name, every, path in [*each_study(options), *([] if options.study else studies_without_runs(options))]:
         try:
             write(folder, name, every, read_study(path, CONFIGS) if path else None)
         except InputError as error:
@@ -319,11 +370,11 @@ def of_every_study(options, write):
 
 
 def studies_without_runs(options):
-    """As `each_study`, of tables and figures that need no records; none where studies are named, which are those of it."""
+    """As `each_study`, of tables and figures that need no records."""
     from echo_tf.errors import InputError
     from echo_tf.runs.studies import read_study
 
-    for path in [] if options.study else sorted(CONFIGS.rglob("*.yaml")):
+    for path in sorted(CONFIGS.rglob("*.yaml")):
         name = path.relative_to(CONFIGS).with_suffix("").as_posix()
         try:
             if read_study(path, CONFIGS).has_runs:
@@ -348,7 +399,7 @@ def command_theory(options):
 
 def draw(figures, folder, name, every, study):
     if study is not None and figures.need_keras(study):
-        import_keras()
+        console.start_keras()
     return figures.write(folder, name, every, study)
 
 
@@ -356,12 +407,12 @@ def command_data(options):
     from echo_tf.data import commands
 
     if options.action != "list":
-        import_keras()  # TFDS brings TensorFlow, whose start-up messages are kept out of sight so
+        console.start_keras()  # TFDS brings TensorFlow, whose start-up messages are kept out of sight so
     return commands.main(options)
 
 
 def command_bench(options):
-    import_keras()
+    console.start_keras()
     from echo_tf import bench
 
     return bench.main(network_of("alemi2018"), options.only, {"disentangle": network_of("locatello2019")})
@@ -369,6 +420,7 @@ def command_bench(options):
 
 def parse(arguments):
     """The options, with key=value settings accepted before and after the flags (argparse alone takes one place)."""
+    from echo_tf import __version__
     from echo_tf.command_line import parser
 
     commands = {
@@ -381,7 +433,7 @@ def parse(arguments):
         "data": command_data,
         "bench": command_bench,
     }
-    top = parser(commands, ROOT / "work", QUICKSTART)
+    top = parser(commands, ROOT / "work", QUICKSTART, __version__)
     options, rest = top.parse_known_args(arguments)
     strange = [word for word in rest if "=" not in word or word.startswith("-")]
     if rest and (strange or not hasattr(options, "settings")):
@@ -389,41 +441,6 @@ def parse(arguments):
     if rest:
         options.settings = options.settings + rest
     return options
-
-
-def import_keras():
-    """Imports Keras and every layer, with TensorFlow's start-up messages, which bypass Python, kept out of sight.
-
-    So is its alarm at functions that are traced often: every run of a study has its own.
-
-    Raises:
-        InputError: if Keras does not start.
-    """
-    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
-    if "keras" in sys.modules:
-        return
-    from echo_tf.errors import InputError
-
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by itself on processors without AVX-512, where it halves a step
-    sys.stderr.flush()
-    shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import echo_tf
-        from echo_tf.guards import on_tensorflow_cpu
-
-        echo_tf.load_all()
-        on_tensorflow_cpu()
-    except (ImportError, ValueError) as error:  # not installed, or a backend that Keras does not know
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        raise InputError(
-            f"Keras does not start with the backend {backend!r} ({' '.join(str(error).split())}): install what is missing "
-            "(pip install -e .), or set KERAS_BACKEND to tensorflow or jax."
-        ) from error
-    finally:
-        os.dup2(shown, 2)
-        os.close(shown)
-        os.close(nowhere)
 
 
 def main(arguments=None):
@@ -435,7 +452,13 @@ def main(arguments=None):
     from echo_tf.errors import InputError, Interrupted, InUse
 
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()  # while what goes wrong with it can be said
+        return status
+    except BrokenPipeError:
+        console.silence_stdout()
+        print("run.py: nobody reads its output any more: run again to continue", file=sys.stderr)
+        return 1
     except InUse as error:  # as a study that another process holds a run of
         print(f"run.py: {error}", file=sys.stderr)
         return INTERRUPTED
@@ -451,4 +474,6 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with console.Heartbeat(lambda line: os.write(STDERR, line.encode())):
+        outcome = main()
+    sys.exit(outcome)

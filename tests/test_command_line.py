@@ -4,13 +4,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import filelock
 import pandas as pd
 import pytest
 
 import run
-from echo_tf import bench, command_line, data
+from echo_tf import bench, command_line, console, data
 from echo_tf.data.catalog import FETCHABLE
 from echo_tf.errors import Interrupted
 from echo_tf.runs.interrupts import StopRequest
@@ -20,6 +22,10 @@ from echo_tf.runs.yaml_text import read_yaml
 from tests.conftest import ROOT
 
 SMOKE = ["train", "echo/table1", "--preset", "smoke", "batch_size=50"]
+
+
+def without_heartbeats(text):
+    return "".join(line for line in text.splitlines(True) if not line.startswith("run.py: still at work"))
 
 
 @pytest.fixture
@@ -33,7 +39,9 @@ def process(places):
 
     def process(*words, **environment):
         command = [sys.executable, str(ROOT / "run.py"), *map(str, words), *places]
-        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+        done.stderr = without_heartbeats(done.stderr)
+        return done
 
     return process
 
@@ -143,6 +151,13 @@ def test_reproduce_ends_with_the_table_of_any_study_and_its_published_numbers(co
         (["train", "echo/table1", "seed=true"], "setting 'seed' is True: it must be a number"),
         (["train", "echo/table1", f"name={'a' * 151}"], "at most 150 characters"),
         (["study", "echo/table1", "--run", "echo/table1/a"], "has no run"),
+        (["reproduce"], "the name of a paper (ais, disentangle, echo, isometric, theory) or of a study"),
+        (["study"], "needs the name of a study, and no name was given"),
+        (["study", "echo"], "echo is a paper: see study echo --list"),
+        (["study", "echo", "--list", "--index", 1], "echo is a paper"),
+        (["tables", "isometric"], "no records of isometric"),
+        (["train", "echo/table1", "preset=short"], "take --preset short"),
+        (["train", "echo/table1", "study=mine"], "it is the study that you name"),
         (["data", "import", "own", "missing.npz"], "does not exist"),
         (["data", "fetch", "omniglot"], "chardata.mat"),
     ],
@@ -253,7 +268,7 @@ def test_a_signal_while_modules_are_imported_is_one_line_and_status_75(tmp_path,
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == 75
-    assert said == f"run.py: interrupted by {number.name}: run again to continue\n"
+    assert without_heartbeats(said) == f"run.py: interrupted by {number.name}: run again to continue\n"
 
 
 def test_the_help_texts_name_what_there_is():
@@ -301,3 +316,92 @@ def test_what_runs_need_is_done_first_things_first_whatever_the_engine(monkeypat
     with pytest.raises(Interrupted):
         run.do_needed(["curve"], None, tools, stop)
     assert batches[2:] == [["model"]]
+
+
+@pytest.mark.parametrize("option", ["--preset", "--results", "--work-dir", "--data-dir"])
+def test_an_option_that_is_given_empty_is_refused_and_not_the_default(option, capsys):
+    with pytest.raises(SystemExit) as end:
+        run.main(["train", "echo/table1", option, ""])
+    assert end.value.code == 2 and f"argument {option}: it is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["study", "echo/table1", "--index", "1_0"], ["study", "x", "--cpus-per-run", "1_0"]])
+def test_numbers_of_options_are_read_as_those_of_settings(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        run.main(words)
+    assert end.value.code == 2 and "'1_0'" in capsys.readouterr().err
+
+
+def test_studies_and_the_runs_of_a_paper_are_listed(command):
+    listed = command("study", "--list").out.splitlines()
+    assert len(listed) == len(list(run.CONFIGS.rglob("*.yaml"))) and any(line.startswith("echo/table1  ") for line in listed)
+    listed = command("study", "disentangle", "--list", "--preset", "smoke").out
+    assert "disentangle/models: " in listed and "disentangle/table2: " in listed and listed.count("left to do") == 2
+
+
+def test_the_version_is_said(capsys):
+    from echo_tf import __version__
+
+    with pytest.raises(SystemExit) as end:
+        run.main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"echo_tf {__version__}\n"
+
+
+def test_tables_of_a_paper_are_those_of_its_studies_with_records(command, tmp_path):
+    shutil.copytree(ROOT / "results/runs/echo/ablation_floor", tmp_path / "results/runs/echo/ablation_floor")
+    command("tables", "echo")
+    assert [path.stem for path in sorted((tmp_path / "results/tables/echo").glob("*.csv"))] == ["ablation_floor"]
+
+
+def test_a_closed_or_ascii_stdout_is_no_traceback():
+    words = f"{sys.executable} {ROOT / 'run.py'} study echo/table1 --preset quick --list"
+    for shell in (f"{words} >&-", f"LC_ALL=C PYTHONIOENCODING=ascii {words}", f"{words} >&- 2>&-", f"{words} | true"):
+        done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    beta = "import sys; from echo_tf.console import open_streams; open_streams(); print(chr(946))"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "ECHO_TF_LAZY": "1"}
+    assert subprocess.check_output([sys.executable, "-c", beta], env=environment, cwd=ROOT) == b"\\u03b2\n"
+
+
+def test_silence_is_broken_by_a_line_that_says_on_what_work_goes_on():
+    lines = []
+    with console.Heartbeat(lines.append, seconds=0.2):
+        console.working_on("a long import")
+        time.sleep(1.0)
+        silent = len(lines)
+        for _ in range(40):
+            print(".", end="", flush=True)
+            time.sleep(0.02)
+    assert silent >= 2 and "still at work on a long import, for " in lines[0]
+    assert len(lines) <= silent + 1  # none while something was printed
+    console.working_on("nothing that anybody watches")
+
+
+def test_reproduce_draws_once_more_what_later_runs_belong_to_and_says_what_is_left(command, tmp_path):
+    """A study whose summary shows what another measures of its models."""
+    settings = {"dataset": "digits", "network": "kingma2014", "width": 0.02, "latent_dim": 2, "epochs": 1, "method": "vae"}
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    models = {"study": "models", "description": "d", "base": settings, "presets": {"tiny": {}}, "figures": []}
+    likelihood = {"study": "more", "description": "d", "kind": "likelihood", "of": str(folder / "models.yaml")}
+    likelihood |= {"base": {"samples": 5}, "presets": {"tiny": {}}}
+    for name, content in (("models", models), ("more", likelihood)):
+        (folder / f"{name}.yaml").write_text(json.dumps(content))
+    words = ["reproduce", folder / "more.yaml", folder / "models.yaml"]
+    said = command(*words).out
+    assert "study 1 of 2, models: d" in said and "study 2 of 2, more: d" in said
+    assert "left to do: unknown for 1; with the studies to come: unknown for 2" in said
+    assert said.index("-log p(x)") < said.index("models, once more, as further runs are recorded now")
+    assert pd.read_csv(tmp_path / "results/tables/models.csv")["neg_log_likelihood_nats"].notna().all()
+    again = command(*words).out
+    assert "all of its runs are recorded in" in again and "--preset tiny --results FOLDER" in again and "once more" not in again
+
+
+def test_a_run_whose_model_another_process_trains_is_left_to_it(command, tmp_path):
+    words = ["--preset", "smoke", "--only", "method=vae"]
+    [path] = [line.split()[2] for line in command("study", "echo/likelihood", *words, "--list").out.splitlines()[:1]]
+    model = path.replace("echo/likelihood", "echo/table1").removesuffix("_likelihood")
+    (tmp_path / "work" / model).mkdir(parents=True)
+    with filelock.FileLock(tmp_path / "work" / model / "lock"):
+        said = command("study", "echo/likelihood", *words, status=75)
+    assert "1 run: 1 held by another process" in said.out

@@ -163,3 +163,18 @@ def test_the_driver_writes_a_record_that_did_not_reach_its_storage(study, tmp_pa
         (ray.exceptions.WorkerCrashedError(), "WorkerCrashedError: "),
     ]:
         assert ray_engine._collect(Cluster, error, config, tools(tmp_path), lines.append).startswith(outcome)
+
+
+@pytest.mark.parametrize("error", [Exception("The current node timed out during startup."), TimeoutError("no answer")])
+def test_a_cluster_that_does_not_come_up_is_one_line_whatever_ray_raises(error):
+    class Ray:
+        def init(self, **_):
+            raise error
+
+        def shutdown(self):
+            self.is_down = True
+
+    ray = Ray()
+    with pytest.raises(InputError, match=f"no Ray cluster at 'local' .*{error}"):
+        ray_engine._connect(ray, {}, "local", ray_engine.Share())
+    assert ray.is_down

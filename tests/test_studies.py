@@ -8,7 +8,8 @@ import pytest
 
 from echo_tf import guards
 from echo_tf.errors import InputError, Interrupted
-from echo_tf.runs import local_engine, records, studies, survey
+from echo_tf.kinds import autoencoder
+from echo_tf.runs import kind_of, local_engine, records, studies, survey
 from echo_tf.runs import settings as settings_module
 from echo_tf.runs.interrupts import StopRequest
 from echo_tf.runs.place import Place, model_path
@@ -260,11 +261,22 @@ def test_time_left_is_estimated_from_finished_runs_of_any_study_by_the_number_of
     for dataset, number in images.items():
         assert left(method=["vae"], dataset=[dataset], epochs=[4]) == [pytest.approx(4 * number * pace)]
     assert left(method=["echo"]) == left(method=["vae"], seed=[1]), "no Echo run yet: any method's pace with this network"
+    assert isinstance(left(method=["echo"])[0], kind_of.Guess) and not isinstance(
+        left(method=["vae"], seed=[1])[0], kind_of.Guess
+    )
     assert left(method=["vae"], dataset=["unheard_of"]) == left(method=["vae"], width=[3.0]) == [None]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "unknown"), (40, "40 s"), (720, "12 min"), (12_600, "3.5 h"), (181_440, "2.1 days")]
+    ("seconds", "words"),
+    [
+        (None, "unknown"),
+        (kind_of.Guess(12_600), "a guess: 3.5 h"),
+        (40, "40 s"),
+        (720, "12 min"),
+        (12_600, "3.5 h"),
+        (181_440, "2.1 days"),
+    ],
 )
 def test_durations_in_words(seconds, words):
     assert survey.duration(seconds) == words
@@ -330,3 +342,20 @@ def test_a_model_that_is_cut_off_counts_as_gone_and_checkpoints_of_nobody_are_re
     (place.folder / "config.json").unlink()
     with pytest.raises(InputError, match="no config.json"):
         place.restore()
+
+
+def test_the_time_of_a_method_without_records_is_that_of_the_likest_times_what_it_took_of_it_elsewhere():
+    def record(method, network, seconds):
+        settings = autoencoder.Settings(**{**TINY, "method": method, "network": network})
+        done = {"train_seconds": seconds, "data": {"train_images_used": 50_000}}
+        return records.Result(Path(), done, settings)
+
+    small = [record("vae", "kingma2014", 10.0), record("vae-vamp", "kingma2014", 45.0), record("vae-maf", "kingma2014", 30.0)]
+    large = [record("vae", "alemi2018", 200.0), record("vae-maf", "alemi2018", 210.0)]
+    asked = {**TINY, "network": "alemi2018", "dataset": "binary_mnist", "epochs": 6}
+    found = autoencoder.seconds_left(autoencoder.Settings(**{**asked, "method": "vae-vamp"}), 0, small + large)
+    assert isinstance(found, kind_of.Guess) and found == pytest.approx(3 * 200.0 * 4.5)  # 6 epochs for 2, not by the MAF
+    known = autoencoder.seconds_left(autoencoder.Settings(**{**asked, "method": "vae-maf"}), 3, small + large)
+    assert not isinstance(known, kind_of.Guess) and known == pytest.approx(1.5 * 210.0)
+    alone = autoencoder.seconds_left(autoencoder.Settings(**{**asked, "method": "iaf-vamp"}), 0, large)
+    assert isinstance(alone, kind_of.Guess) and alone == pytest.approx(3 * 205.0)

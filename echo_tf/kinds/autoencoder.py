@@ -6,11 +6,13 @@ The settings and what is read of a record; the work itself is in `echo_tf.kinds.
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import pydantic
 
 from echo_tf.data.catalog import CATALOG
 from echo_tf.errors import nearest
 from echo_tf.methods import METHODS
+from echo_tf.runs.kind_of import Guess
 from echo_tf.runs.place import Place
 from echo_tf.runs.records import Result
 from echo_tf.runs.settings import MOST, MOST_LATENTS, NotNegative, Positive, Switch
@@ -279,16 +281,35 @@ def line(record: dict) -> str:
 
 
 def seconds_left(settings: Settings, done: int, finished: Sequence[Result]) -> float | None:
-    """From the finished trainings with the same network, batches and method (or any method, where there is none of this one),
-    by the number of training images."""
+    """From the finished trainings of the method in the same network and batches, by the number of training images; a `Guess`
+    from other methods where there is none of this one."""
     images = _training_images(settings, finished)
     total, unit = settings.amount
     share = (total - done) * (settings.batch_size if unit == "steps" else images or 0)
-    for with_method in (True, False):
-        paces = [_pace(r) for r in finished if _alike(settings, r.settings, with_method) and _pace(r)]
-        if paces and share:
-            return share * sum(paces) / len(paces)
-    return 0.0 if done == total else None
+    if not share:
+        return 0.0 if done == total else None
+    paces = {}  # (network and batches) -> method -> seconds an image
+    for result in finished:
+        if pace := _pace(result):
+            paces.setdefault(_alike(result.settings), {}).setdefault(result.settings.method, []).append(pace)
+    here = {name: np.mean(found) for name, found in paces.pop(_alike(settings), {}).items()}
+    if settings.method in here:
+        return share * here[settings.method]
+    pace = _pace_by_others(settings.method, here, paces.values())
+    return None if pace is None else Guess(share * pace)
+
+
+def _pace_by_others(method, here, elsewhere):
+    """The pace of the methods of most like parts, times what this one took of theirs in other networks; or that of all."""
+    scaled = {}
+    for name, pace in here.items():
+        both = [(group[method], group[name]) for group in elsewhere if {method, name} <= group.keys()]
+        if both:
+            ratio = sum(np.mean(own) / np.mean(others) for own, others in both) / len(both)
+            apart = len({*METHODS[method].settings} ^ {*METHODS[name].settings})
+            scaled.setdefault(apart, []).append(pace * ratio)
+    found = scaled[min(scaled)] if scaled else list(here.values())
+    return sum(found) / len(found) if found else None
 
 
 def _pace(result):
@@ -301,9 +322,8 @@ def _pace(result):
         return None
 
 
-def _alike(settings, other, with_method):
-    names = ["network", "width", "latent_dim", "batch_size", "dtype_policy"] + ["method"] * with_method
-    return all(getattr(settings, name) == getattr(other, name) for name in names)
+def _alike(settings):
+    return tuple(getattr(settings, name) for name in ("network", "width", "latent_dim", "batch_size", "dtype_policy"))
 
 
 def _training_images(settings, finished):

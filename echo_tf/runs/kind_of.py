@@ -13,6 +13,10 @@ DEFAULT = "autoencoder"  # of studies and records that do not say, as the first 
 REQUIRED = ("Settings", "perform", "rows")
 
 
+class Guess(float):
+    """Seconds that are an estimate from other work than the run's own, and said to be a guess."""
+
+
 def kinds() -> list[str]:
     """The names of all kinds."""
     from echo_tf import kinds as package
@@ -51,7 +55,8 @@ def line(record: dict) -> str:
 
 
 def seconds_left(settings, done: int, finished: Sequence) -> float | None:
-    """An estimate of the seconds that a run still takes, None where nothing tells; `finished`: `Result`s of its kind."""
+    """An estimate of the seconds that a run still takes, a `Guess` where it is from other work, None where nothing tells.
+    `finished`: `Result`s of its kind."""
     return _optional(settings.kind, "seconds_left", _mean_seconds)(settings, done, finished)
 
 
@@ -72,4 +77,4 @@ def _optional(kind, part, default):
 def _mean_seconds(settings, done, finished):
     seconds = [result.record["seconds"] for result in finished if "seconds" in result.record]
     total = settings.amount[0] if settings.amount else 1
-    return sum(seconds) / len(seconds) * (1 - done / total) if seconds else None
+    return Guess(sum(seconds) / len(seconds) * (1 - done / total)) if seconds else None

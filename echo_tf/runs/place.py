@@ -7,10 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import filelock
 import numpy as np
 
 import echo_tf
-from echo_tf.errors import InputError
+from echo_tf.errors import InputError, InUse
 from echo_tf.files import write_atomically
 from echo_tf.runs import checkpoints, records
 from echo_tf.runs.settings import Settings, difference, from_recorded
@@ -94,8 +95,13 @@ class Place:
         return self.tools.network(name)
 
     def needed(self, settings: Settings) -> records.Result:
-        """The record of a run that this one needs. Raises InputError, with the command that makes it, if it is not there."""
+        """The record of a run that this one needs. Raises InputError, with the command that makes it, if it is not there;
+        InUse if another process is at work on it."""
         result = find_anywhere(settings, self.tools)
+        if result is None and is_held(Path(self.tools.work, settings.run_path)):
+            raise InUse(
+                f"{self.settings.run_path} needs {settings.run_path}, which another process is at work on: wait for it."
+            )
         if result is None or not result.finished:
             raise InputError(f"{self.settings.run_path} needs the run {settings.run_path} first: {self._command(settings)}")
         return result
@@ -171,6 +177,17 @@ class Place:
         elif checkpoints.done(self.folder):
             raise InputError(f"{self.folder} has checkpoints and no config.json that says what they are of: remove the folder.")
         return checkpoints.restore(self.folder, shapes)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether another process is at work on the run of a folder in the work directory."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            return False
+    except (filelock.Timeout, PermissionError):
+        return True
 
 
 def refuse_another(old: Settings, settings: Settings, place: Path) -> None:

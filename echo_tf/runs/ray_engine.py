@@ -126,11 +126,12 @@ def _connect(ray, networks, address, share):
             log_to_driver=False,
             logging_level="error",
         )
-    except (OSError, RuntimeError, ValueError) as error:
+        there = ray.cluster_resources()
+    except Exception as error:  # Ray has many, some of no class of their own, for a cluster that does not come up
+        ray.shutdown()
         raise InputError(
             f"no Ray cluster at {address!r} ({describe_error(error)}): start one with ray start --head, or leave --address out."
         ) from error
-    there = ray.cluster_resources()
     for kind, wanted, option in (("CPU", share.cpus, "--cpus-per-run"), ("GPU", share.gpus, "--gpus-per-run")):
         if address == "local" and there.get(kind, 0) < wanted:
             ray.shutdown()

@@ -150,6 +150,14 @@ def read_study(config: str | Path, folder: str | Path = "configs") -> Study:
     return _read(config, Path(folder), ())
 
 
+def studies_in(name: str, folder: str | Path) -> list[Path]:
+    """The files of the studies of a paper, a folder below `folder` ("": of all); none for any other name."""
+    folder = Path(folder).resolve()
+    place = (folder / name).resolve()
+    within = not name or folder in place.parents  # "." and ".." are no papers
+    return sorted(place.rglob("*.yaml")) if within and place.is_dir() else []
+
+
 def _read(config, folder, on_the_way):
     path = Path(config)
     if not path.is_file():
@@ -285,6 +293,12 @@ def split(study: Study, values: Mapping) -> tuple[dict, dict]:
     fields = kind_of(study.kind).Settings.model_fields
     own = {"kind", "study", "preset", "name", "deterministic"} | (set(fields) - set(Settings.model_fields))
     return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
+
+
+def networks_in(runs: Sequence[Settings]) -> set[str]:
+    """The names of the architectures that runs, or the models that they measure, have."""
+    found = {settings.subject.network for settings in runs if hasattr(settings.subject, "network")}
+    return found | {settings.encoder_network for settings in runs if hasattr(settings, "encoder_network")}
 
 
 def pick(runs: Sequence[Settings], index: int) -> Settings:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from echo_tf.errors import InputError
 from echo_tf.runs import checkpoints, kind_of, records, reuse
+from echo_tf.runs.kind_of import Guess
 from echo_tf.runs.place import Tools, find
 from echo_tf.runs.settings import Settings
 
@@ -16,7 +17,7 @@ class State(NamedTuple):
     word: "finished", "diverged", "unfinished", "missing", "elsewhere": the same work is recorded in another study and
         will be taken over, or "refused": its record is damaged or another configuration's.
     done: how much of it, in the unit of its `amount`.
-    seconds: estimate of the time that is left, None where nothing tells.
+    seconds: estimate of the time that is left, a `Guess` where it is from other work, None where nothing tells.
     """
 
     word: str
@@ -24,9 +25,10 @@ class State(NamedTuple):
     seconds: float | None
 
 
-def survey(runs: Sequence[Settings], tools: Tools) -> list[State]:
-    """The `State` of each run. Time is a rough guide: it is that of the records' machines."""
-    known = [result for result in records.read_all(tools.results) if result.finished]
+def survey(runs: Sequence[Settings], tools: Tools, every: Sequence[records.Result] | None = None) -> list[State]:
+    """The `State` of each run. Time is a rough guide: it is that of the records' machines. `every`: all records, where they
+    have been read."""
+    known = [result for result in (records.read_all(tools.results) if every is None else every) if result.finished]
     works = {}
     for result in known:
         works.setdefault((result.settings.kind, kind_of.same_work(result.settings)), []).append(result)
@@ -58,16 +60,25 @@ def listing(runs: Sequence[Settings], tools: Tools) -> str:
         lines.append(f"{index:4}  {state.word:10}  {settings.run_path}{done}{left}")
     words = [state.word for state in states]
     counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    known = [state.seconds for state in states if state.seconds is not None]
-    unknown = len(states) - len(known)
-    left = " + ".join([duration(sum(known))] * any(known) + [f"unknown for {unknown}"] * bool(unknown)) or "nothing"
-    return "\n".join([*lines, f"{len(runs)} run{'s' * (len(runs) != 1)}{': ' * bool(counts)}{counts}; left to do: {left}"])
+    return "\n".join(
+        [*lines, f"{len(runs)} run{'s' * (len(runs) != 1)}{': ' * bool(counts)}{counts}; left to do: {left_to_do(states)}"]
+    )
+
+
+def left_to_do(states: Sequence[State]) -> str:
+    """The time that is left for some runs, in words."""
+    known = [state.seconds for state in states if state.seconds]
+    unknown = sum(state.seconds is None for state in states)
+    total = Guess(sum(known)) if any(isinstance(seconds, Guess) for seconds in known) else sum(known)
+    return " + ".join([duration(total)] * bool(known) + [f"unknown for {unknown}"] * bool(unknown)) or "nothing"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in words: "unknown" for None, "40 s", "12 min", "3.5 h", "2.1 days"."""
+    """Seconds in words: "unknown" for None, "40 s", "12 min", "3.5 h", "2.1 days", "a guess: 3.5 h"."""
     if seconds is None:
         return "unknown"
+    if isinstance(seconds, Guess):
+        return f"a guess: {duration(float(seconds))}"
     for limit, unit, form in ((99, 1, "{:.0f} s"), (99 * 60, 60, "{:.0f} min"), (48 * 3600, 3600, "{:.1f} h")):
         if seconds <= limit:
             return form.format(seconds / unit)
