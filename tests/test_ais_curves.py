@@ -165,6 +165,10 @@ def test_a_table_of_step_sizes_of_another_decoder_is_refused(tmp_path):
     np.savez(path, **{**table, "target": np.array("another")})
     with pytest.raises(InputError, match="another decoder"):
         run(settings, given)
+    for wrong, words in (({**table, "values": -table["values"]}, "finite numbers above 0"), ({}, "are missing")):
+        np.savez(path, **wrong)
+        with pytest.raises(InputError, match=words):
+            run(settings, given)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,7 @@ def perform(settings, place):
         if settings.round == "preliminary":
             annealing = preliminary_round(target, plan, seed)
         else:
-            table = StepSizes.of_arrays(place.needed(settings.tuning).arrays("step_sizes"))
-            annealing = formal_round(target, plan, seed, table)
+            annealing = formal_round(target, plan, seed, table_of(settings, place))
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
     annealing, _ = run_rounds(place, [Job(lambda found: annealing)], lambda rounds, present: present.done)
@@ -88,6 +87,17 @@ def plan_of(settings):
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
     return plan
+
+
+def table_of(settings, place):
+    """The `StepSizes` of a formal round's preliminary one. Raises InputError for what no round can have found."""
+    needed = place.needed(settings.tuning)
+    try:
+        table = StepSizes.of_arrays(needed.arrays("step_sizes"))
+        table.check_numbers()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{needed.path}: {error}") from error
+    return table
 
 
 def _short(value):
@@ -261,7 +271,7 @@ def perform_bounds(settings, place):
     curve = settings.model
     plan = plan_of(curve)
     model = place.model(curve.model)
-    schedule = plan.formal(StepSizes.of_arrays(place.needed(curve.tuning).arrays("step_sizes")))
+    schedule = plan.formal(table_of(curve, place))
     bare, jobs = target_of(curve, model, None, place), []
     for number, beta in enumerate(settings.betas):
         jobs += _jobs(settings, bare, plan, schedule.until(beta), number)
