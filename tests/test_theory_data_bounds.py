@@ -247,6 +247,18 @@ def test_a_fitted_mixture_is_a_mixture_s_maximum_likelihood(clusters):
     assert np.all(np.diff(values) <= 1e-9)
 
 
+def test_a_fitted_mixture_s_weights_and_means_are_those_of_the_examples_that_fall_to_each_component():
+    rng = np.random.default_rng(0)
+    x, beta = np.concatenate([rng.normal(-1.5, 1, 150), rng.normal(1.5, 1, 450)])[:, None], 5.0  # they overlap
+    fitted = fit_gaussian_mixture(x, 2, beta, steps=400, tolerance=-1.0)
+    deviations = np.sqrt(fitted.factors[:, 0, 0] ** 2 + 1 / (2 * beta))
+    share = fitted.weights * stats.norm.pdf(x, fitted.means[:, 0], deviations)
+    share /= share.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(fitted.weights, share.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(fitted.means[:, 0], share.T @ x[:, 0] / share.sum(axis=0), atol=1e-4)
+    assert np.ptp(fitted.weights) > 0.2
+
+
 def test_a_mixture_reaches_rates_beyond_the_number_of_its_components(clusters):
     train, test = clusters
     row = fitted_mixture_bound(train, 200.0, 12, test_examples=test).iloc[0]
