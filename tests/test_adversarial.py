@@ -13,6 +13,7 @@ from echo_tf.adversarial import (
     representation_entropy,
 )
 from echo_tf.adversarial.collapse import nearest, spread
+from echo_tf.adversarial.losses import LOSSES
 from models import radford2016, wu2017
 
 SHAPE = {"image_shape": (4, 4, 1), "width": 0.01}
@@ -54,11 +55,23 @@ def test_the_penalty_of_a_linear_discriminator_is_its_closed_form_with_its_gradi
     assert np.allclose(tape.gradient(found, layer.kernel.value), 2 * (norm - 1) / norm * w, rtol=1e-4)
 
 
+def test_losses_are_their_definitions():
+    real, fake = np.float32([[1.0], [3.0]]), np.float32([[0.5], [-1.0]])
+    found, of_wasserstein = LOSSES["non_saturating"], LOSSES["wasserstein"]
+    telling = np.log1p(np.exp(-real)).mean() + np.log1p(np.exp(fake)).mean()  # -log D(x) - log(1 - D(f(z)))
+    assert float(found.discriminator(tf.constant(real), tf.constant(fake))) == pytest.approx(telling, rel=1e-6)
+    assert float(found.generator(tf.constant(fake))) == pytest.approx(np.log1p(np.exp(-fake)).mean(), rel=1e-6)
+    assert float(of_wasserstein.discriminator(tf.constant(real), tf.constant(fake))) == pytest.approx(-0.25 - 2.0)
+    assert float(of_wasserstein.generator(tf.constant(fake))) == pytest.approx(0.25)
+
+
 def test_the_penalty_is_taken_between_real_and_fake_examples():
     # of x^2 / 2 the gradient is x itself: between 0 and 3, uniformly, (x - 1)^2 has the mean 1
     model = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: x * x / 2)])
     found = gradient_penalty(model, tf.zeros((40_000, 1)), 3 * tf.ones((40_000, 1)), seed=0)
     assert float(found) == pytest.approx(1.0, abs=0.02)
+    found = gradient_penalty(model, tf.ones((40_000, 1)), 4 * tf.ones((40_000, 1)), seed=0)  # between 1 and 4 it is 3
+    assert float(found) == pytest.approx(3.0, abs=0.05)
 
 
 def test_spectral_normalization_leaves_the_largest_singular_value_1():
@@ -126,6 +139,28 @@ def test_the_gradients_of_an_aae_are_those_of_its_three_losses():
         assert np.allclose(found, expected, atol=1e-6)
     for found, expected in zip(gradients["autoencoder"], tape.gradient(distortion, encoding)):
         assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_the_discriminator_of_an_aae_learns_to_give_draws_more_than_codes():
+    code = keras.layers.Dense(2, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(5.0))
+    encoder = keras.Sequential([keras.Input((3,)), code])
+    discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model = AdversarialAutoencoder(encoder, keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), discriminator, seed=0)
+    model.compile()
+    _, gradients = model.gradients(tf.zeros((400, 3)))
+    # of the weights of a logit that is 0: -1/2 the mean of the draws, and 1/2 that of the codes, (5, 5)
+    np.testing.assert_allclose(gradients["discriminator"][0][:, 0], 2.5, atol=0.1)
+
+
+def test_an_aae_s_codes_are_drawn_with_the_scale_of_their_head():
+    heads = [
+        keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(b)) for b in (2, -1)
+    ]
+    x = keras.Input((3,))
+    networks = (keras.Sequential([keras.Input((1,)), keras.layers.Dense(outputs)]) for outputs in (3, 1))
+    model = AdversarialAutoencoder(keras.Model(x, [head(x) for head in heads]), *networks, seed=0)
+    codes = np.asarray(model.code(tf.zeros((20_000, 3))))
+    assert (codes.mean(), codes.std()) == pytest.approx((2.0, np.exp(-1)), abs=0.01)
 
 
 def test_a_gan_learns_a_gaussian():

@@ -149,6 +149,18 @@ def test_noise_of_donors_has_its_law_however_small_the_group(size):
     assert codes.var() == pytest.approx(donors[0].var() / (1 - scale**2), rel=0.1)
 
 
+def test_the_clip_is_in_the_scale_of_an_image_and_of_its_donors():
+    def heads(x):
+        return [np.full((len(x), 1), 3.0, "float32"), np.full((len(x), 1), np.log(0.2), "float32")]
+
+    donors = [np.ones((50, 1), "float32"), np.full((50, 1), np.log(0.8), "float32")]  # all alike: their noise is a number
+    expected = 3 + 0.1 * (1 + 0.4 + 0.4**2)
+    for multiplicative in (False, True):
+        echo = model(echo_tf.EchoSample(num_terms=3, clip=0.5, multiplicative=multiplicative))
+        codes = representation(echo, "sampled", encode=heads, donors=donors)(np.zeros((4, 12)))
+        np.testing.assert_allclose(codes, np.exp(expected) if multiplicative else expected, rtol=1e-5)
+
+
 def test_groups_at_once_are_encoded_apart_from_each_other():
     echo = model(echo_tf.EchoSample(num_terms=15, standardize=True))
     groups = np.random.default_rng(0).integers(0, 4, (3, 16, 2)).astype(float)

@@ -16,6 +16,7 @@ from echo_tf.disentangle import (
     mutual_information_gap,
     sap,
 )
+from echo_tf.disentangle.importance import _concentration
 from echo_tf.disentangle.sampling import Sampler
 from echo_tf.gaussianity import total_correlation
 from echo_tf.kinds import disentangle as kind
@@ -118,7 +119,11 @@ def test_pruning_is_relative_to_the_code_s_scale_and_absolute_where_asked():
 
 def test_factor_vae_by_the_book():
     """The vote of each group by plain loops over the same draws."""
-    sampler = Sampler(mixed, dataset(), 0)
+
+    def rough(images):
+        return mixed(images) + 0.5 * np.sin(37 * images @ [[1, 2, 3], [3, 1, 2], [2, 3, 1]])
+
+    sampler = Sampler(rough, dataset(), 0)
     variance = sampler.codes(1000, 16)[1].var(axis=0, ddof=1)
     counts = []
     for number in (600, 300):
@@ -126,10 +131,43 @@ def test_factor_vae_by_the_book():
         table = np.zeros((3, 3), int)
         for k, group in zip(fixed, factors):
             assert len(np.unique(group[:, k])) == 1
-            table[np.argmin(mixed(group.astype(float)).var(axis=0, ddof=1) / variance), k] += 1
+            table[np.argmin(rough(group.astype(float)).var(axis=0, ddof=1) / variance), k] += 1
         counts.append(table)
     score = sum(counts[1][j, counts[0][j].argmax()] for j in range(3)) / 300
-    assert FACTOR_VAE(mixed, dataset()).score == pytest.approx(score)
+    found = FACTOR_VAE(rough, dataset())
+    assert found.score == pytest.approx(score) and 0.35 < score < 0.9
+    assert found.train_score == pytest.approx(counts[0].max(axis=1).sum() / 600) and found.train_score != found.score
+    assert found.chance == pytest.approx(counts[1].sum(axis=0).max() / 300)
+
+
+class Forgetful:
+    """The factors themselves for so many images, noise from there on."""
+
+    def __init__(self, images):
+        self.left, self.rng = images, np.random.default_rng(0)
+
+    def __call__(self, images):
+        self.left -= len(images)
+        return images if self.left >= 0 else self.rng.normal(size=images.shape)
+
+
+def test_scores_are_taken_on_examples_that_nothing_was_fitted_to():
+    factor_vae, beta_vae = FACTOR_VAE(Forgetful(1008 + 600 * 16), dataset()), BETA_VAE(Forgetful(300 * 32), dataset())
+    for result in (factor_vae, beta_vae):
+        assert result.train_score > 0.95 and result.score < 0.5
+    assert DCI(Forgetful(1024), dataset()).informativeness < 0.4 and SAP(Forgetful(1024), dataset()).accuracy.max() < 0.6
+
+
+def test_dci_weighs_each_dimension_by_how_much_it_is_relied_on():
+    importance = np.array([[3.0, 1.0], [0.0, 8.0]])  # a row a dimension
+    bits = -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25))  # of the first one; the second is of one factor alone
+    assert _concentration(importance) == pytest.approx((4 * (1 - bits) + 8) / 12)
+
+
+def test_modularity_is_of_squares_and_of_the_other_factors(monkeypatch):
+    told = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
+    monkeypatch.setattr("echo_tf.disentangle.information.informations", lambda *_: told)
+    assert MODULARITY(identity, dataset()).of_dimensions == pytest.approx((1 - 1 / (4 * 2), 1.0))
 
 
 @pytest.mark.parametrize("score", SCORES, ids=NAMES)
