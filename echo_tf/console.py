@@ -1,6 +1,5 @@
 """The streams of a command line: open and able to print anything, never silent for long. Imports nothing heavy by itself."""
 
-import logging
 import os
 import sys
 import threading
@@ -92,6 +91,8 @@ def start_keras() -> None:
     Raises:
         InputError: if Keras does not start.
     """
+    import logging
+
     logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     if "keras" in sys.modules:
         return
