@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 from scipy.special import logsumexp
 
 from echo_tf.ais import Annealing, Sampler, StepSizes, Target, sigmoid_schedule
-from echo_tf.ais.annealing import weighed
+from echo_tf.ais.averages import weighed
 from echo_tf.ais.preconditioning import factor_of
 from echo_tf.ais.references import grid
 from echo_tf.ais.schedule import geometric_schedule

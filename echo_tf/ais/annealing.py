@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_tf import arguments
+from echo_tf.ais.averages import weighed
 from echo_tf.ais.preconditioning import factor_of
 from echo_tf.ais.sampler import DEFAULT
 from echo_tf.ais.schedule import Schedule
+from echo_tf.ais.starts import Starts
 from echo_tf.ais.step_sizes import START, StepSizes, scale_of
 from echo_tf.ais.steps import compiled, seed_of
 from echo_tf.ais.target import Point, Target
@@ -66,7 +68,8 @@ class Annealing:
         num_chains: M, of each image.
         seed: of the round. The same seed gives the same bits on a CPU, interrupted or not.
         step_sizes: a preliminary round's table, then they are fixed; None: they are tuned along the way.
-        start: (B, k) where all chains of an image start; None: at draws from the prior.
+        start: (B, k) exact draws of the posteriors, from which all chains of an image go back; None: chains start at the prior,
+            or from the sampler's `starts` at the floors of the table; without a table, at floors that these choose.
 
     Raises:
         ValueError: for a sampler that none can be, a table that no round can have found, or a start of another shape.
@@ -91,6 +94,7 @@ class Annealing:
         self._run = compiled(target, sampler, self.num_chains, step_sizes is None, xla, self._unit)
         if start is not None and np.shape(start) != (target.num_images, target.latent_dim):
             raise ValueError(f"start must be {(target.num_images, target.latent_dim)}, got {np.shape(start)}.")
+        self._take_starts()
         self._begin(columns, start)
 
     @property
@@ -114,11 +118,12 @@ class Annealing:
 
     def tuned(self, settings: str = "") -> StepSizes:
         """The table of step sizes that the round, one of rising beta, has found; see `StepSizes`."""
-        found = self.result()
+        found, floors = self.result(), self.floors if self.starts else np.zeros(0)
         deviations = np.sqrt(np.mean(np.where(np.isfinite(found.deviation), found.deviation, 0.0) ** 2, axis=1))
         centers = np.array([np.exp(np.log(betas[1:]).mean()) for betas in self.schedule.segments])
         deviations, factors = np.maximum(deviations, 1e-12), np.array(self.factors)
-        return StepSizes(found.betas, centers, found.step_sizes, deviations, self.target.digest, settings, self.seed, factors)
+        said = self.target.digest, settings, self.seed
+        return StepSizes(found.betas, centers, found.step_sizes, deviations, *said, factors, floors)
 
     def arrays(self) -> dict:
         """Everything that the rest of the round depends on, by name."""
@@ -129,6 +134,7 @@ class Annealing:
             **rows,
             "factor": self.factor,
             "factors": np.array(self.factors),
+            "floors": self.floors,
             "offset": self.offset,
             "identity": np.array(self.identity),
         }
@@ -147,6 +153,7 @@ class Annealing:
         self._set(state)
         self.rows = {name: list(arrays[f"row_{name}"]) for name in self.rows}
         self.factor, self.factors = np.array(arrays["factor"]), list(arrays["factors"])
+        self.floors = np.array(arrays.get("floors", self.floors))
         self.offset, self.done = np.array(arrays["offset"]), done
 
     @property
@@ -156,14 +163,32 @@ class Annealing:
         said = [self.target.digest, self.schedule.digest, self.sampler.text, self.num_chains, self.seed, table, self._start]
         return " ".join(map(str, said))
 
+    def _take_starts(self):
+        """The draws that chains start at, and the floors of the images: inverse temperatures below which no chain goes."""
+        self.starts, self.floors = None, np.zeros(self.target.num_images)
+        if self.sampler.starts:
+            highest = float(self.schedule.betas.max())
+            self.starts = Starts(self.target, self.sampler.starts, self.seed)
+            chosen = self.table.floors if self.table is not None else self.starts.floors(self.num_chains, highest)
+            if len(chosen) != len(self.floors):
+                said = f"the table of step sizes has floors of {len(chosen)} images, needed are {len(self.floors)}"
+                raise ValueError(f"{said}: tune anew (round 1).")
+            self.floors = np.minimum(chosen, highest)
+
     def _begin(self, columns, start):
         import tensorflow as tf
 
         chains, dtype = self.num_chains * self.target.num_images, self.target.precision
-        if start is None:
-            z = self.target.sample_prior(chains, self.seed_at_start)
-        else:
+        self.offset, self.done = np.zeros(self.target.num_images), 0
+        if start is not None:
             z = tf.tile(tf.constant(start, dtype), [self.num_chains, 1])
+        elif self.starts:
+            z = self.starts.drawn(self.floors, self.num_chains, np.random.default_rng([self.seed, 3]))
+            z = tf.constant(z.reshape(chains, -1), dtype)
+            self.offset = self.starts.curve(self.floors)[0]
+        else:
+            z = self.target.sample_prior(chains, self.seed_at_start)
+        self._back = start is not None
         self._start = "prior" if start is None else f"{float(np.sum(np.abs(start))):.6g}"
         self.point = self.target.at(z, self.images)
         self.momentum = tf.random.stateless_normal(z.shape, self._seed(-2), dtype=dtype)
@@ -174,7 +199,6 @@ class Annealing:
             self.rate = tf.zeros((columns,), dtype)
         self.factor = np.eye(self.target.latent_dim) if self.sampler.preconditioner != "none" else np.zeros((0, 0))
         self.factors = []  # of the segments so far
-        self.offset, self.done = np.zeros(self.target.num_images), 0
         self.rows = {name: [] for name in Annealed._fields[1:]}
 
     @property
@@ -208,7 +232,8 @@ class Annealing:
             self.factor = self.table.factor_at(max(betas[count // 2 + 1], 1e-300))
         table, factor = (tf.constant(array, self.target.precision) for array in (table, self.factor))
         numbers = tf.constant([count, first, self.seed], tf.int32)
-        state, sums = self._run(self._state(), self.images, tf.constant(padded, tf.float64), table, factor, numbers)
+        padded, floors = (tf.constant(array, tf.float64) for array in (padded, self.floors))
+        state, sums = self._run(self._state(), self.images, padded, floors, table, factor, numbers)
         accepted, log_steps, failed = sums
         self._set(state)
         self._accepted += accepted.numpy()
@@ -219,14 +244,20 @@ class Annealing:
         shape = self.num_chains, self.target.num_images
         log_w = self.log_weights.numpy().reshape(shape)
         d = self.point.distortion.numpy().astype(np.float64).reshape(shape)
+        if self.starts and self._back and self.done + 1 == len(self.schedule.ends):
+            log_w = log_w - self.starts.returned(self.floors, d)
         log_z, weights, ess = weighed(log_w)
         finite = np.where(np.isfinite(d), d, np.nan)
-        self.rows["log_z"].append(self.offset + log_z)
         mean = np.nansum(weights * finite, axis=0)
-        self.rows["distortion"].append(mean)
-        self.rows["ess"].append(ess)
+        deviation = np.nansum(weights * (finite - mean) ** 2, axis=0) ** 0.5
+        found = np.stack([self.offset + log_z, mean, deviation, ess])
+        beta = self.schedule.recorded[self.done]
+        if self.starts and not self._back and (self.floors > beta).any():
+            *curve, effective = self.starts.curve(np.full(len(mean), beta))
+            found = np.where(self.floors > beta, [*curve, np.minimum(effective, self.num_chains)], found)
+        for name, values in zip(("log_z", "distortion", "deviation", "ess"), found):
+            self.rows[name].append(values)
         self.rows["acceptance"].append(self._accepted / steps)
-        self.rows["deviation"].append(np.nansum(weights * (finite - mean) ** 2, axis=0) ** 0.5)
         self.rows["step_sizes"].append(np.exp(self._log_steps / steps))
         self.rows["failed"].append(self._failed)
         self.factors.append(self.factor)
@@ -253,19 +284,3 @@ class Annealing:
         self.point = Point(*(tf.gather(tensor, chosen.ravel()) for tensor in self.point))
         self.momentum = tf.gather(self.momentum, chosen.ravel())
         self.log_weights = tf.constant(log_w.ravel())
-
-
-def weighed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(log mean w (B,), normalized weights (M, B), effective sample size (B,)) of log weights (M, B).
-
-    Where all weights of an image are 0, log mean w is -inf and the effective sample size 0.
-    """
-    highest = log_weights.max(axis=0)
-    safe = np.where(np.isfinite(highest), highest, 0.0)
-    w = np.exp(log_weights - safe)
-    total = w.sum(axis=0)
-    with np.errstate(divide="ignore"):
-        log_z = np.log(total) + safe - np.log(len(log_weights))
-    weights = w / np.where(total > 0, total, 1.0)
-    square = (weights**2).sum(axis=0)
-    return log_z, weights, np.where(square > 0, 1 / np.where(square > 0, square, 1.0), 0.0)

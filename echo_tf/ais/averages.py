@@ -43,3 +43,19 @@ def standard_error(of_images: np.ndarray) -> np.ndarray:
     """The standard error of means over images, (R, B) -> (R,); NaN for one image."""
     number = of_images.shape[1]
     return of_images.std(axis=1, ddof=1) / number**0.5 if number > 1 else np.full(len(of_images), np.nan)
+
+
+def weighed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(log mean w (B,), normalized weights (M, B), effective sample size (B,)) of log weights (M, B).
+
+    Where all weights of an image are 0, log mean w is -inf and the effective sample size 0.
+    """
+    highest = log_weights.max(axis=0)
+    safe = np.where(np.isfinite(highest), highest, 0.0)
+    w = np.exp(log_weights - safe)
+    total = w.sum(axis=0)
+    with np.errstate(divide="ignore"):
+        log_z = np.log(total) + safe - np.log(len(log_weights))
+    weights = w / np.where(total > 0, total, 1.0)
+    square = (weights**2).sum(axis=0)
+    return log_z, weights, np.where(square > 0, 1 / np.where(square > 0, square, 1.0), 0.0)

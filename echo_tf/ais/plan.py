@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_tf import arguments
-from echo_tf.ais.sampler import Sampler
+from echo_tf.ais.sampler import EFFECTIVE, Sampler
 from echo_tf.ais.schedule import HALF_WIDTH, NEGLIGIBLE, Schedule, adapted_schedule, geometric_schedule, sigmoid_schedule
 from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.errors import nearest
@@ -36,6 +36,11 @@ class Plan(NamedTuple):
         self.sampler.check()
         for name, least in (("num_temperatures", 1), ("num_betas", 1), ("num_chains", 2)):
             arguments.integer(name, getattr(self, name), least)
+        if self.sampler.starts and self.sampler.starts < 2 * EFFECTIVE * self.num_chains:
+            least = 2 * EFFECTIVE * self.num_chains
+            raise ValueError(
+                f"starts must be 0 or at least {2 * EFFECTIVE} a chain, here {least:,}, got {self.sampler.starts!r}."
+            )
         arguments.choice("schedule", self.schedule, SCHEDULES)
         self.preliminary(1.0)
         if self.num_temperatures < self.num_betas + 1:
@@ -82,14 +87,16 @@ class Plan(NamedTuple):
 
 
 ORIGINAL = Sampler("tfp_hmc", leapfrog_steps=20)
-BETTER = Sampler("persistent", leapfrog_steps=1, memory=0.95, acceptance=0.9, resample_below=0.5, preconditioner="pooled")
+BETTER = Sampler(
+    "persistent", leapfrog_steps=1, memory=0.95, acceptance=0.9, resample_below=0.5, preconditioner="pooled", starts=10_000
+)
 
 # max_beta is for squared errors of images in [0, 1]: noise of standard deviation 0.0037 a pixel (appendix C.2)
 PRESETS = {
     "paper": Plan(60_000, 2_000, 36_000.0, 40, "sigmoid", None, ORIGINAL),
-    "short": Plan(10_000, 200, 36_000.0, 40, "adapted", 2_500, BETTER),
+    "short": Plan(10_000, 200, 36_000.0, 40, "adapted", 2_500, BETTER._replace(starts=100_000)),
     "quick": Plan(2_000, 50, 1_000.0, 20, "adapted", 1_000, BETTER),
-    "smoke": Plan(200, 10, 10.0, 8, "adapted", 200, BETTER),
+    "smoke": Plan(200, 10, 10.0, 8, "adapted", 200, BETTER._replace(starts=1_000)),
 }
 
 

@@ -27,6 +27,7 @@ class StepSizes(NamedTuple):
     settings: which schedule and sampler it is of, as text.
     seed: of the round.
     factors: (R, k, k) L of the preconditioner; (0, 0, 0): none.
+    floors: (B,) inverse temperatures at which the chains of an image start; (0,): at the prior (`echo_tf.ais.starts`).
     """
 
     betas: np.ndarray
@@ -37,6 +38,7 @@ class StepSizes(NamedTuple):
     settings: str
     seed: int
     factors: np.ndarray = np.zeros((0, 0, 0))
+    floors: np.ndarray = np.zeros(0)
 
     # two are equal if they are the same: pandas compares what a table carries
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -60,10 +62,8 @@ class StepSizes(NamedTuple):
     @property
     def digest(self) -> str:
         """A hash of all numbers."""
-        arrays = (
-            np.asarray(a, np.float64).tobytes() for a in (self.betas, self.centers, self.values, self.deviations, self.factors)
-        )
-        return hashlib.sha256(b"".join(arrays)).hexdigest()[:16]
+        arrays = self.betas, self.centers, self.values, self.deviations, self.factors, self.floors
+        return hashlib.sha256(b"".join(np.asarray(a, np.float64).tobytes() for a in arrays)).hexdigest()[:16]
 
     def arrays(self) -> dict:
         """Named arrays, for a file."""
@@ -93,6 +93,8 @@ class StepSizes(NamedTuple):
             raise ValueError("the parts of a table of step sizes must have a row a beta each: tune anew (round 1).")
         if not np.isfinite(self.factors).all():
             raise ValueError("the preconditioners of a table of step sizes must be finite: tune anew (round 1).")
+        if not (np.isfinite(self.floors) & (self.floors >= 0)).all():
+            raise ValueError("the floors of a table of step sizes must be finite numbers of 0 or more: tune anew (round 1).")
 
     def check(self, target: str, settings: str, seed: int) -> None:
         """Raises ValueError unless the table can serve a formal round."""

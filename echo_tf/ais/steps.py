@@ -21,24 +21,25 @@ def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla
     scale: what the limits of step sizes are in units of.
 
     Returns:
-        (state, images of all chains, inverse temperatures, table of step sizes, L of the preconditioner, (how many steps,
-        number of the first, seed)) -> (state, [acceptance of each image, log step sizes, failed proposals], summed over the
-        steps). L is (k, k), or (0, 0) for none.
+        (state, images of all chains, inverse temperatures, floors (B,) below which no chain of an image goes, table of step
+        sizes, L of the preconditioner, (how many steps, number of the first, seed)) -> (state, [acceptance of each image, log
+        step sizes, failed proposals], summed over the steps). L is (k, k), or (0, 0) for none.
     """
     import tensorflow as tf
 
     key = sampler, num_chains, tuned, xla, scale
     if key not in target.compiled:
 
-        def run(state, images, betas, table, factor, numbers):
+        def run(state, images, betas, floors, table, factor, numbers):
             count, first, seed = numbers[0], numbers[1], numbers[2]
             dtype = state[0].dtype
             images_alone = tf.shape(state[0])[0] // num_chains
+            floors = tf.tile(floors, [num_chains])
             zeros = [tf.zeros((images_alone,), dtype), tf.zeros_like(state[7]), tf.zeros((), tf.int32)]
 
             def step(i, state, sums):
                 size = None if tuned else table[i]
-                way = betas[i], betas[i + 1]
+                way = tf.maximum(betas[i], floors), tf.maximum(betas[i + 1], floors)
                 state, found = _step(target, sampler, num_chains, images, state, way, size, factor, first + i, seed, scale)
                 return i + 1, state, [total + one for total, one in zip(sums, found)]
 

@@ -29,7 +29,7 @@ def persistent(target: Target, images, point: Point, momentum, beta, step_size, 
     Args:
         target: of the chains. images: (P, ...) of each chain.
         point, momentum: where the chains are.
-        beta: scalar. step_size: (P, 1).
+        beta: scalar, or (P,) of each chain. step_size: (P, 1).
         num_steps: of the leapfrog integrator.
         memory: in [0, 1).
         seed: two integers.
@@ -75,7 +75,7 @@ def tfp_hmc(target: Target, images, point: Point, momentum, beta, step_size, num
 
 
 def _force(point, beta, factor):
-    force = point.log_prior_gradient - beta * point.distortion_gradient
+    force = point.log_prior_gradient - beta[..., None] * point.distortion_gradient
     return force if factor is None else force @ factor
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from echo_tf.ais.annealing import Annealing, weighed
+from echo_tf.ais.annealing import Annealing
+from echo_tf.ais.averages import weighed
 from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bounds, row, simulated
 from echo_tf.ais.curve import finish, formal_round, out_of_range, preliminary_round, summary
 from echo_tf.ais.decoders import blurred, in_features, of_means

@@ -71,6 +71,7 @@ class Settings(Measurement):
     acceptance: float = pydantic.Field(default=0.65, gt=0, lt=1)
     step_sizes_per: Literal["image", "chain"] = "image"
     preconditioner: Literal["none", "pooled"] = "none"
+    starts: int = pydantic.Field(default=0, ge=0, le=MOST)
     rule: Literal["moving_average", "cumulative"]
     weights: Literal["float64", "float32"]
 
