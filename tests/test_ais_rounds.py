@@ -165,7 +165,7 @@ def test_bounds_of_log_z_are_unbiased_estimates_from_both_sides():
     bare = Target(case.decoder(), None, distortion=Gaussian(variance=1.0), precision="float64")
     case.images, codes = simulated(bare, beta, number, [0, 0])
     exact = case.exact([beta])[0][0]
-    chosen = plan("smoke", num_chains=4, resample_below=0.7, leapfrog_steps=3, preconditioner="none")
+    chosen = plan("smoke", num_chains=4, resample_below=0.7, leapfrog_steps=3, preconditioner="none", starts=0)
     way = sigmoid_schedule(8, beta, 4)
     rounds = rounds_of_bounds(bare.of(case.images), chosen, way, [0, 0], codes)
     table = StepSizes(way.recorded, way.recorded, np.full((4, number), 0.4), np.ones(4), "", "", 0)

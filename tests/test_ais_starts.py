@@ -8,9 +8,11 @@ import tensorflow as tf
 from scipy.stats import norm
 
 from echo_tf import ais
-from echo_tf.ais import Annealing, Sampler, Target, sigmoid_schedule
+from echo_tf.ais import Annealing, Sampler, StepSizes, Target, sigmoid_schedule
+from echo_tf.ais.bidirectional import bound_of, rounds_of_bounds, simulated
 from echo_tf.ais.plan import plan
 from echo_tf.ais.starts import Starts
+from echo_tf.distortions import Gaussian
 from echo_tf.tables.modes import summary
 from tests.annealed_cases import BETTER, Linear, finished
 
@@ -101,6 +103,24 @@ def test_bounds_from_both_sides_meet_at_log_z():
     settings = dict(num_temperatures=200, num_betas=10, max_beta=2.0, num_chains=10, starts=2_000)
     found = ais.bidirectional_gap(linear.decoder("float32"), [0.01, 2.0], num_images=6, preset="smoke", **settings)
     assert (found["gap_nats"].abs() < 4 * found["gap_standard_error_nats"] + 0.1).all()
+
+
+def test_bounds_through_the_draws_are_unbiased_estimates_from_both_sides():
+    linear, beta, number = Linear(latents=2, pixels=3, scales=(2.0,)), 1.0, 200
+    bare = Target(linear.decoder(), None, distortion=Gaussian(variance=1.0), precision="float64")
+    way = sigmoid_schedule(6, beta, 2)
+    chosen = plan("smoke", num_chains=2, leapfrog_steps=3, preconditioner="none", starts=20)
+    floors = np.linspace(0.05, 0.5, number)
+    table = StepSizes(way.recorded, way.recorded, np.full((2, number), 0.4), np.ones(2), "", "", 0, floors=floors)
+    found = []
+    for seed in range(20):  # all images of one share their draws
+        linear.images, codes = simulated(bare, beta, number, [seed, 0])
+        exact = linear.exact([beta])[0][0]
+        rounds = rounds_of_bounds(bare.of(linear.images), chosen, way, [seed, 0], codes)
+        lower, upper = bound_of(finished(rounds.lower(table))), bound_of(finished(rounds.upper(table)), upper=True)
+        found.append([np.exp(lower - exact).mean(), np.exp(exact - upper).mean()])
+    mean, error = np.mean(found, 0), np.std(found, 0) / 20**0.5
+    assert (np.abs(mean - 1) < 4 * error).all() and (error < 0.02).all()
 
 
 def test_too_few_draws_are_refused():
