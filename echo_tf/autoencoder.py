@@ -18,7 +18,14 @@ from keras import ops
 
 from echo_tf import arguments, inputs
 from echo_tf.distortions import distortion_of
-from echo_tf.guards import forget_compiled, num_replicas, on_tensorflow_cpu, plain_errors
+from echo_tf.guards import (
+    by_keyword,
+    forget_compiled,
+    jit_unless_on_cpu,
+    num_replicas,
+    plain_errors,
+    refuse_half_weights,
+)
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
 from echo_tf.parts import check_parts
@@ -64,7 +71,10 @@ class RateDistortionAutoencoder(keras.Model):
 
     Raises:
         ValueError: for parts that do not fit together; and, before the first step, for examples out of the distortion's range
-            (arrays as a whole, batches by their first), sample weights, and a last training batch of one.
+            or that of the decoder's output (arrays as a whole, batches by their first), sample weights, a dataset without an
+            end, weights of half precision, and training batches too small for a part: of one for Echo noise, of fewer than
+            there are latents for `TotalCorrelation`. Of batches of unknown number, a last one that is too small is refused
+            when it comes.
     """
 
     def __init__(self, encoder, channel, decoder, marginal=None, distortion="bernoulli", beta=1.0, penalties=(), **kwargs):
@@ -123,6 +133,9 @@ class RateDistortionAutoencoder(keras.Model):
 
     def call(self, x, training=False):
         encodings = self.encoder(x, training=training)
+        return self._terms(x, encodings, training)
+
+    def _terms(self, x, encodings, training):
         draw = self.channel.draw(encodings, training)
         rate = self.channel.rate(encodings, *self._given(draw))
         return {"code": draw.code, "rate": rate, **self._decode(x, draw, training)}
@@ -155,16 +168,15 @@ class RateDistortionAutoencoder(keras.Model):
         loss = loss + sum(self.losses)  # regularizers of the parts, and what they add
         return loss / num_replicas()  # gradients of replicas are added up
 
-    def compile(self, optimizer="adam", jit_compile=None, loss=None, **kwargs):
-        """As `keras.Model.compile`, without a loss. jit_compile None: no XLA for TensorFlow on a CPU, else Keras's choice.
+    def compile(self, optimizer="adam", *others, jit_compile=None, loss=None, **kwargs):
+        """As `keras.Model.compile`, without a loss, and with all but the optimizer by keyword. jit_compile None: no XLA for
+        TensorFlow on a CPU, else Keras's choice.
 
         XLA's CPU convolutions took 2.5 times oneDNN's time on the paper's network.
         """
-        if loss is not None:
-            raise ValueError(f"the loss is distortion + beta * rate, set where the model is made: leave loss={loss!r} out.")
-        if jit_compile is None:
-            jit_compile = False if on_tensorflow_cpu() else "auto"
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        by_keyword(others, loss, "the loss is distortion + beta * rate, set where the model is made")
+        refuse_half_weights(self.dtype_policy)
+        super().compile(optimizer=optimizer, jit_compile=jit_unless_on_cpu(jit_compile), **kwargs)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -177,20 +189,23 @@ class RateDistortionAutoencoder(keras.Model):
             kwargs.pop(name)
         for name in ("sample_weight", "class_weight"):
             inputs.refuse_weights(kwargs.get(name), name)
+        inputs.refuse_endless(x, kwargs.get("steps_per_epoch"), "steps_per_epoch")
         number = inputs.number_of(x)
         split = kwargs.get("validation_split") or 0.0
         validation = kwargs.get("validation_data")
         if validation is not None:
             held_out = inputs.examples_of(validation) if isinstance(validation, tuple) else validation
-            kwargs["validation_data"] = self._checked(held_out, batch_size)
+            inputs.refuse_endless(held_out, kwargs.get("validation_steps"), "validation_steps")
+            _, kwargs["validation_data"] = self._checked(held_out, batch_size)
             number_held_out = inputs.number_of(held_out)
         elif number is not None and split:
             number, number_held_out = int(number * (1.0 - split)), number - int(number * (1.0 - split))
         else:
             number_held_out = None
-        x = self._checked(x, batch_size)
-        if number is not None:
-            self._check_batches(number, batch_size or 32)
+        first, x = self._checked(x, batch_size)
+        self.check_batches(len(first) if number is None else batch_size or 32, number)
+        if number is None:
+            x = inputs.without_short(x, *self._smallest_batch())
         if number_held_out is not None:
             size = kwargs.get("validation_batch_size") or batch_size or 32
             kwargs["validation_batch_size"] = inputs.split_evenly(number_held_out, size)
@@ -200,14 +215,18 @@ class RateDistortionAutoencoder(keras.Model):
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """The metrics on x, arguments as `keras.Model.evaluate`; y, if given, is ignored. No batch is of one example alone."""
         inputs.refuse_weights(kwargs.get("sample_weight"))
+        inputs.refuse_endless(x, kwargs.get("steps"), "steps")
         if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which has checked it
-            x, batch_size = self._checked(x, batch_size), self._even(x, batch_size)
+            batch_size = self._even(x, batch_size)
+            _, x = self._checked(x, batch_size)
         with plain_errors():
             return super().evaluate(x, y, batch_size, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):
         """Reconstructions of x, the mean of p(x|z), in the order of x; arguments as `keras.Model.predict`."""
-        x, batch_size = self._checked(x, batch_size), self._even(x, batch_size)
+        inputs.refuse_endless(x, kwargs.get("steps"), "steps")
+        batch_size = self._even(x, batch_size)
+        _, x = self._checked(x, batch_size)
         with plain_errors():
             return super().predict(x, batch_size, **kwargs)["reconstruction"]
 
@@ -216,25 +235,37 @@ class RateDistortionAutoencoder(keras.Model):
         return batch_size if number is None else inputs.split_evenly(number, batch_size or 32)
 
     def _checked(self, x, batch_size=None):
-        """x as `fit` and its like are to have it, looked at: arrays whole, batches by their first; and what the encoder makes
-        of the first, for a compiled step may be unable to refuse it."""
+        """The first examples, and x as `fit` and its like are to have it, looked at: arrays whole, batches by their first; and
+        what the encoder makes of the first, for a compiled step may be unable to refuse it."""
         first, x = inputs.first_batch(x, batch_size)
-        inputs.check(np.asarray(x) if inputs.is_array(x) else first, self.measure_of_distortion.limits)
+        inputs.check(np.asarray(x) if inputs.is_array(x) else first, *self._ranges)
         if hasattr(self.channel, "check_encodings"):
             self.channel.check_encodings(self.encoder(np.asarray(first, keras.config.floatx()), training=False))
-        return x
+        return first, x
 
-    def _check_batches(self, number, batch_size):
-        """Refuses a last training batch of one, and lets the channel warn of batches too small for it."""
-        if not hasattr(self.channel, "check_batch_size"):
-            return
-        if 1 in (batch_size, number % batch_size) and self.channel.noise_source == "batch":
-            fitting = inputs.split_evenly(number, max(batch_size, 2))
-            raise ValueError(
-                f"{number} examples in batches of {batch_size} leave a last batch of 1, and Echo noise is made of other "
-                f"examples: take batch_size={fitting}, or leave an example out."
-            )
-        self.channel.check_batch_size(min(batch_size, number))
+    @property
+    def _ranges(self):
+        """(lowest, highest) that the distortion takes, and that the decoder's output can meet; None without bounds."""
+        output = next(iter(outputs_of(self.decoder)), None)
+        return self.measure_of_distortion.limits, None if output is None else self.measure_of_distortion.range_of(output)
+
+    def check_batches(self, batch_size, number=None):
+        """Raises ValueError for training batches that are too small for a part of the model, or of which the last one is, if
+        they are of `number` examples; warns of batches that are small for the channel."""
+        inputs.check_batches(number, batch_size, *self._smallest_batch())
+        if hasattr(self.channel, "check_training"):
+            self.channel.check_training(min(batch_size, number or batch_size))
+
+    def _smallest_batch(self):
+        """How many examples a training batch must have, and for what part of the model."""
+        smallest = {part: getattr(part, "smallest_batch", 1) for part in (self.channel, *self.penalties)}
+        part = max(smallest, key=smallest.get)
+        return smallest[part], type(part).__name__
+
+    def train_on_batch(self, x, *args, **kwargs):
+        """As `keras.Model.train_on_batch`; a batch too small for a part of the model is refused, under XLA too."""
+        self.check_batches(len(x))
+        return super().train_on_batch(x, *args, **kwargs)
 
     def encode(self, x, batch_size=100):
         """The encodings [loc, log_scale] of x, numpy arrays (n, ..., d): what the channel and its `adapt` take."""
@@ -243,7 +274,7 @@ class RateDistortionAutoencoder(keras.Model):
         return [np.concatenate(head) for head in zip(*parts)]
 
     def _all(self, x):
-        return inputs.as_array(x, self.measure_of_distortion.limits)
+        return inputs.as_array(x, *self._ranges)
 
     def measure(self, x, names, batch_size=100, on_batch=None):
         """The named terms of a call for every example of x, as numpy arrays in the order of x.

@@ -21,6 +21,9 @@ class ConvToPoint(keras.layers.Conv2D):
         ValueError: for an input of another size than the kernel, or another stride or padding.
     """
 
+    def __init__(self, *args, data_format="channels_last", **kwargs):
+        super().__init__(*args, data_format=data_format, **kwargs)
+
     def build(self, input_shape):
         _check_size(self, input_shape, self.kernel_size)
         super().build(input_shape)
@@ -43,6 +46,9 @@ class ConvFromPoint(keras.layers.Conv2DTranspose):
     Raises:
         ValueError: for an input of more than one point, or another stride or padding.
     """
+
+    def __init__(self, *args, data_format="channels_last", **kwargs):
+        super().__init__(*args, data_format=data_format, **kwargs)
 
     def build(self, input_shape):
         _check_size(self, input_shape, (1, 1))
@@ -71,6 +77,9 @@ class ConvToImage(keras.layers.Conv2D):
         ValueError: for another stride or padding.
     """
 
+    def __init__(self, *args, data_format="channels_last", **kwargs):
+        super().__init__(*args, data_format=data_format, **kwargs)
+
     def build(self, input_shape):
         _check(self, strides=(1, 1), padding="same")
         super().build(input_shape)
@@ -95,6 +104,9 @@ class ConvTransposeToImage(keras.layers.Conv2DTranspose):
     Raises:
         ValueError: for a stride larger than the kernel, or another padding.
     """
+
+    def __init__(self, *args, data_format="channels_last", **kwargs):
+        super().__init__(*args, data_format=data_format, **kwargs)
 
     def build(self, input_shape):
         _check(self, padding="same")

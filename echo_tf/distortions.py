@@ -10,8 +10,8 @@ import keras
 from keras import ops
 
 from echo_tf import arguments, structural_similarity
-from echo_tf.guards import at_least_float32
-from echo_tf.heads import NOT_NEGATIVE, activation_of
+from echo_tf.guards import at_least_float32, precise
+from echo_tf.heads import NOT_NEGATIVE, activation_of, range_of
 
 NOT_LOGITS = (*NOT_NEGATIVE, "tanh", "log_sigmoid", "logsigmoid", "log_softmax", "logsoftmax")
 LOWEST_PROBABILITY = 1e-7
@@ -68,6 +68,10 @@ class Distortion(keras.layers.Layer):
 
     def check_head(self, output):
         """Raises ValueError for a decoder whose output (a symbolic tensor) is known not to be what the distortion takes."""
+
+    def range_of(self, output):
+        """(lowest, highest) that x can have for a decoder's output (a symbolic tensor) to meet it; None without bounds."""
+        return range_of(output)
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -208,8 +212,11 @@ class CallableDistortion(Distortion):
     def check_shapes(self, x_shape, output_shape):
         """What the function takes is its own affair."""
 
+    def range_of(self, output):
+        """So is what it holds an output against."""
+
     def call(self, x, output):
-        values = ops.convert_to_tensor(self.function(x, output))
+        values = ops.convert_to_tensor(self.function(*precise(x, output)))
         if len(values.shape) != 1:
             name = getattr(self.function, "__name__", repr(self.function))
             raise ValueError(f"the distortion {name} must give one number an example, (B,), got {tuple(values.shape)}.")

@@ -59,9 +59,9 @@ class EchoSample(keras.layers.Layer):
             Under a `tf.distribute` strategy the noise of a replica comes from its own part of the batch.
         standardize: if true, hands on (z - mean) / standard deviation. `tanh16` and the untrained networks before it leave
             codes of a standard deviation of 0.03 or 0.0005, which a decoder takes long to see. The two are measured over
-            the first training batch (or by `start_from`), per latent dimension, of a spatial code per channel; until then
-            the code passes as it is, from then on the map is fixed, saved, and part of all that draws codes. No gradient
-            flows through them; an invertible map changes no information, so the rate is the same.
+            the first training batch, of 9 examples or more (or by `start_from`), per latent dimension, of a spatial code per
+            channel; until then the code passes as it is, from then on the map is fixed, saved, and part of all that draws
+            codes. No gradient flows through them; an invertible map changes no information, so the rate is the same.
 
     Call arguments:
         inputs: `[loc, log_sigmoid]`, both (B, ..., d), log_sigmoid <= 0.
@@ -222,6 +222,18 @@ class EchoSample(keras.layers.Layer):
         loc, log_sigmoid = self._encodings(inputs)
         return _pointwise_rate(self._terms(loc)[1] + log_sigmoid)
 
+    def check_training(self, batch_size):
+        """Raises ValueError for training batches that a standardized code cannot be measured on, and warns as
+        `check_batch_size`."""
+        if self.standardization is not None:
+            self.standardization.check_batch_size(batch_size)
+        self.check_batch_size(batch_size)
+
+    @property
+    def smallest_batch(self):
+        """How many examples a training batch must have: noise from the batch is made of other examples."""
+        return 2 if self.noise_source == "batch" else 1
+
     @property
     def rate_floor(self):
         """-d log clip: the lowest rate that the channel can have, in nats (appendix B, "Low Rate Limit")."""
@@ -257,7 +269,7 @@ class EchoSample(keras.layers.Layer):
 
     def start_from(self, encodings):
         """Measures the map of `standardize` on codes of `encodings` = [loc, log_sigmoid] (n, ..., d), in place of the first
-        training batch's; n of 2 or more."""
+        training batch's; n of 9 or more."""
         if not self.standardize:
             raise ValueError("start_from measures a standardized code: make the layer with standardize=True.")
         loc, log_sigmoid = self._encodings(encodings)

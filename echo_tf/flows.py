@@ -16,6 +16,8 @@ from echo_tf import arguments
 from echo_tf.errors import InputError
 from echo_tf.guards import at_least_float32
 
+LARGEST_LOG_SCALE = 3.0  # of a step: see `AutoregressiveFlow`
+
 
 def autoregressive_masks(size, hidden_units, outputs_per_dimension=1):
     """Masks (inputs, outputs) of dense layers: output i depends on inputs 0 .. i - 1 alone (MADE, equations 12-13)."""
@@ -82,7 +84,10 @@ class AutoregressiveFlow(keras.layers.Layer):
     Args:
         num_steps: number of steps (2 gives the parameter counts of the Echo paper's Table 1).
         hidden_units: of each step's network.
-        mean_only: whether steps only shift (constant Jacobian, the Echo paper's choice) or also scale.
+        mean_only: whether steps only shift (constant Jacobian, the Echo paper's choice) or also scale. The log scale s of a
+            step is then 3 tanh(a / 3) of what its network gives, a: near 0 that itself, and a scale within e^-3 and e^3, or
+            a density could be made as narrow, and its loss as large, as one step of an optimizer likes. (Real NVP, Dinh et
+            al., ICLR 2017, bounds it by a tanh as well, TFP's own network clips it to [-5, 3]; the MAF paper has no bound.)
         trained: if false, the networks keep their initial weights (what the released Echo code came to).
 
     Call arguments:
@@ -154,6 +159,8 @@ def _as_shift_and_log_scale(network):
 
     def shift_and_log_scale(y, **_):
         outputs = network(y)
-        return outputs[..., 0], outputs[..., 1] if network.outputs_per_dimension == 2 else None
+        if network.outputs_per_dimension == 1:
+            return outputs[..., 0], None
+        return outputs[..., 0], LARGEST_LOG_SCALE * ops.tanh(outputs[..., 1] / LARGEST_LOG_SCALE)
 
     return shift_and_log_scale

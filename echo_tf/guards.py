@@ -8,6 +8,8 @@ import re
 import keras
 import numpy as np
 
+from echo_tf.precision import HALF
+
 
 def require(condition, message, then):
     """The tensor `then`, or ValueError(message) unless the scalar boolean tensor `condition` holds.
@@ -40,14 +42,15 @@ def values_of(tensor):
 
 @contextlib.contextmanager
 def plain_errors():
-    """Turns what a TensorFlow graph raises for a failed `require` into the ValueError that it is elsewhere."""
+    """Turns what a TensorFlow graph raises for a failed `require`, or for a ValueError of what brings its batches, into the
+    ValueError that it is elsewhere."""
     try:
         yield
     except Exception as error:
-        said = re.search(r"assertion failed: \[(.*?)\] *\n", str(error))
+        said = re.search(r"assertion failed: \[(.*?)\] *\n|ValueError: (.*?)\n+Traceback", str(error))
         if type(error).__name__ != "InvalidArgumentError" or said is None:
             raise
-        message = said.group(1)
+        message = said.group(1) or said.group(2)
     else:
         return
     raise ValueError(message)
@@ -73,9 +76,45 @@ def mean_over_replicas(x):
 
 
 def at_least_float32(dtype=None):
-    """The dtype policy `dtype` (None: the global one), or float32 where it computes in half precision."""
+    """The dtype policy `dtype` (None: the global one), or float32 where it computes in half precision.
+
+    The rule of this library: what squares, takes differences, exponentiates or sums over many is float32 or better. Layers
+    that do so have this policy; functions outside layers go through `precise`.
+    """
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+    return "float32" if policy.compute_dtype in HALF else policy
+
+
+def precise(*tensors):
+    """The tensors, those of half precision as float32; see `at_least_float32`."""
+    tensors = [keras.ops.convert_to_tensor(x) for x in tensors]
+    return [keras.ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in HALF else x for x in tensors]
+
+
+def refuse_half_weights(policy):
+    """Raises ValueError where weights or examples themselves would be of half precision, as another project's configuration
+    of Keras may have it: small steps of the weights are then rounded away."""
+    if found := {keras.config.floatx(), policy.variable_dtype} & set(HALF):
+        raise ValueError(
+            f"examples and weights must be of float32 or better, got {found.pop()} (see keras.config.floatx() and "
+            "~/.keras/keras.json): call keras.config.set_floatx('float32') and keras.config.set_dtype_policy('float32'), or "
+            "'mixed_bfloat16', before the networks are made."
+        )
+
+
+def by_keyword(others, loss, instead):
+    """Raises TypeError for what stands behind `compile`'s optimizer without a name, ValueError for a loss."""
+    if others:
+        raise TypeError(f"compile takes the optimizer, and all else by keyword, got {others[0]!r} behind it: {instead}.")
+    if loss is not None:
+        raise ValueError(f"{instead}: leave loss={loss!r} out.")
+
+
+def jit_unless_on_cpu(jit_compile):
+    """`jit_compile` as given; for None Keras's choice, but no XLA for TensorFlow on a CPU."""
+    if jit_compile is not None:
+        return jit_compile
+    return False if on_tensorflow_cpu() else "auto"
 
 
 @functools.cache

@@ -42,6 +42,11 @@ def activation_of(tensor):
             return type(operation).__name__.lower()
 
 
+def range_of(tensor):
+    """(lowest, highest) of what a symbolic tensor's activation can give; None where that has no bounds or cannot be seen."""
+    return (RANGES | WIDER).get(activation_of(tensor))
+
+
 def refuse_above_0(log_sigmoid):
     """Raises ValueError for an Echo scale head (a symbolic tensor) whose activation may be above 0."""
     head = activation_of(log_sigmoid)

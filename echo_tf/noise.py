@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from echo_tf import arguments
-from echo_tf.guards import on_tensorflow_cpu, require
+from echo_tf.guards import on_tensorflow_cpu, precise, require
 
 SCHEMES = ("permutation", "replacement", "ring")
 MACHINE_PRECISION = 2.0**-23
@@ -125,7 +125,7 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
         seed: an integer, a `keras.random.SeedGenerator` or None, as in `keras.random`.
 
     Returns:
-        The noise, shape (B, ..., d), or (B', ..., d) with `indices`.
+        The noise, shape (B, ..., d), or (B', ..., d) with `indices`, in float32 or better.
 
     Raises:
         ValueError: for shapes that differ, num_terms < 1, an unknown scheme, a batch of one, or
@@ -139,7 +139,7 @@ def echo_noise(loc, log_scale, num_terms=None, scheme="permutation", indices=Non
     [4.0, 4.5, 2.0]
     """
     loc, log_scale = ops.convert_to_tensor(loc), ops.convert_to_tensor(log_scale)
-    loc, log_scale = check_encodings(loc, log_scale)
+    loc, log_scale = precise(*check_encodings(loc, log_scale))
     dtype = keras.backend.result_type(loc.dtype, log_scale.dtype)
     loc, log_scale = ops.cast(loc, dtype), ops.maximum(ops.cast(log_scale, dtype), NO_SCALE)
     arguments.choice("scheme", scheme, SCHEMES)

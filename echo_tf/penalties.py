@@ -7,7 +7,7 @@ from keras import ops
 
 from echo_tf import arguments
 from echo_tf.discriminator import Discriminator
-from echo_tf.guards import at_least_float32, require
+from echo_tf.guards import at_least_float32, precise, require
 
 
 @keras.saving.register_keras_serializable(package="echo_tf")
@@ -50,7 +50,7 @@ class MaximumMeanDiscrepancy(keras.layers.Layer):
 
     def discrepancy(self, a, b):
         """The squared MMD between samples a and b, both (n, ..., d): a scalar between 0 and 2."""
-        a, b = (ops.reshape(x, (-1, math.prod(x.shape[1:]))) for x in (a, b))
+        a, b = (ops.reshape(x, (-1, math.prod(x.shape[1:]))) for x in precise(a, b))
         bandwidth = self.bandwidth or a.shape[1] / math.sqrt(2.0)
 
         def mean_kernel(x, y):
@@ -120,6 +120,8 @@ class TotalCorrelation(keras.layers.Layer):
         if len(input_shape) != 2:
             raise ValueError(f"TotalCorrelation takes codes (B, d), got the shape {tuple(input_shape)}.")
         self.discriminator.build(input_shape)
+        # "distinct": with fewer examples, two dimensions of a permuted code would come from one, as they are in the code
+        self.smallest_batch = max(2, input_shape[-1] if self.permuted == "distinct" else 2)
 
     def call(self, code, training=False):
         code = ops.cast(code, self.compute_dtype)
@@ -139,9 +141,8 @@ class TotalCorrelation(keras.layers.Layer):
     def _permutation(self, codes):
         """As many codes (B, d) whose dimensions come from different examples of the batch."""
         number, latents = ops.shape(codes)[0], codes.shape[1]
-        least = max(2, latents if self.permuted == "distinct" else 2)
-        said = f"a batch that is permuted needs {least} examples or more for codes of {latents} dimensions."
-        codes = require(number >= least, said, codes)
+        said = f"a batch that is permuted needs {self.smallest_batch} examples or more for codes of {latents} dimensions."
+        codes = require(number >= self.smallest_batch, said, codes)
         if self.permuted == "independent":
             order = ops.argsort(keras.random.uniform((number, latents), seed=self._seeds), axis=0)
             return ops.take_along_axis(codes, order, axis=0)

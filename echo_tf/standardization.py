@@ -3,8 +3,13 @@
 import keras
 from keras import ops
 
-from echo_tf.guards import at_least_float32, mean_over_replicas
+from echo_tf.guards import at_least_float32, mean_over_replicas, num_replicas, require, values_of
 
+LEAST = 9  # examples that are measured: a deviation of so many is known to a quarter, 1 / sqrt(2 (9 - 1)); of two it may be 0
+TOO_FEW = (
+    f"a standardized code is measured on the first training batch, of {LEAST} examples or more, and this one has fewer: take "
+    "larger batches, or call start_from(encodings) of EchoSample first."
+)
 SMALLEST_DEVIATION = 1e-6  # of a code of magnitude 1: below it, differences are those that Echo's cut-off sum leaves
 
 
@@ -21,6 +26,9 @@ class Standardization(keras.layers.Layer):
         code: (B, ..., d).
 
     Input and output shape: (B, ..., d). A channel that is constant in the measured batch keeps its size.
+
+    Raises:
+        ValueError: where fewer than 9 examples are to be measured. Within XLA, which cannot, these are not measured.
     """
 
     def __init__(self, dtype=None, **kwargs):
@@ -41,17 +49,26 @@ class Standardization(keras.layers.Layer):
 
     def measure_once(self, code):
         """Sets mean and standard deviation to those of the code, the first time only."""
-        code = ops.stop_gradient(code)
+        first = ops.convert_to_tensor(self.measured) == 0.0
+        enough = ops.shape(code)[0] * num_replicas() >= LEAST
+        code = ops.stop_gradient(require(ops.logical_or(enough, ops.logical_not(first)), TOO_FEW, code))
         axes = tuple(range(len(code.shape) - 1))
         mean = mean_over_replicas(ops.mean(code, axis=axes))
         deviation = ops.sqrt(mean_over_replicas(ops.mean(ops.square(code - mean), axis=axes)))
         deviation = ops.where(deviation > SMALLEST_DEVIATION * (1.0 + ops.abs(mean)), deviation, ops.ones_like(deviation))
-        first = ops.convert_to_tensor(self.measured) == 0.0
+        first = ops.logical_and(first, enough)
         self.mean.assign(ops.where(first, mean, ops.convert_to_tensor(self.mean)))
         self.deviation.assign(ops.where(first, deviation, ops.convert_to_tensor(self.deviation)))
-        self.measured.assign(1.0)
+        self.measured.assign(ops.where(first, ops.ones_like(self.measured), ops.convert_to_tensor(self.measured)))
 
     def measure_anew(self, code):
         """The same, whether or not they have been measured before."""
+        if code.shape[0] < LEAST:
+            raise ValueError(f"a standardized code is measured on {LEAST} examples or more, got {code.shape[0]}.")
         self.measured.assign(0.0)
         self.measure_once(code)
+
+    def check_batch_size(self, batch_size):
+        """Raises ValueError for training batches that are too small, where it has not been measured."""
+        if batch_size < LEAST and self.built and values_of(self.measured.value) == 0.0:
+            raise ValueError(TOO_FEW)

@@ -8,6 +8,8 @@ paper, equations 73-77, with the constants kept.
 import numpy as np
 from keras import ops
 
+from echo_tf.guards import precise
+
 SIDE, DEVIATION = 11, 1.5  # of the window
 C1, C2 = 0.01**2, 0.03**2  # for a range of 1
 
@@ -23,6 +25,7 @@ def dissimilarity(x, y):
 
     Written in terms of x - y, so that small differences do not drown in the rounding of 1.
     """
+    x, y = precise(x, y)
     mean_x, mean_y, mean_d = _windowed(x), _windowed(y), _windowed(x - y)
     variance_x, variance_y = _windowed(x * x) - mean_x * mean_x, _windowed(y * y) - mean_y * mean_y
     variance_d = _windowed(ops.square(x - y)) - mean_d * mean_d
@@ -36,6 +39,7 @@ def bilinear(x, u, v):
 
     In one window with weights w: G = w w' / (2 mu^2 + C1) + (diag w - w w') / (2 s^2 + C2) with mean mu and variance s^2 of x.
     """
+    x, u, v = precise(x, u, v)
     mean_x, mean_u, mean_v = _windowed(x), _windowed(u), _windowed(v)
     variance = _windowed(x * x) - mean_x * mean_x
     covariance = _windowed(u * v) - mean_u * mean_v
@@ -49,5 +53,5 @@ def _windowed(x):
     channels = x.shape[-1]
     for shape in ((SIDE, 1, 1, 1), (1, SIDE, 1, 1)):
         kernel = ops.convert_to_tensor(np.tile(weights.reshape(shape), (1, 1, channels, 1)), dtype=x.dtype)
-        x = ops.depthwise_conv(x, kernel, padding="valid")
+        x = ops.depthwise_conv(x, kernel, padding="valid", data_format="channels_last")
     return x

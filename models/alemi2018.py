@@ -18,6 +18,9 @@ from keras import layers
 
 from echo_tf import Bias, ConvFromPoint, ConvToImage, ConvToPoint, at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+SAME = {"padding": "same", "data_format": LAST, "use_bias": False}
+
 MULTIPLE = 4  # of which height and width must be
 
 
@@ -34,10 +37,10 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(2
     x = keras.Input(image_shape, name="x")
     h = x
     for filters, strides in ((32, 1), (32, 2), (64, 1), (64, 2)):
-        h = Bias("relu")(layers.Conv2D(_scaled(filters, width), 5, strides, padding="same", use_bias=False)(h))
+        h = Bias("relu")(layers.Conv2D(_scaled(filters, width), 5, strides, **SAME)(h))
     kernel = (height // 4, width_pixels // 4)
     h = Bias("relu")(ConvToPoint(_scaled(256, width), kernel, use_bias=False)(h))
-    h = layers.Flatten()(h)
+    h = layers.Flatten(data_format=LAST)(h)
     precise = at_least_float32()
     heads = [
         layers.Dense(latent_dim, activation=activation, dtype=precise, name=name)(h)
@@ -57,7 +60,7 @@ def decoder(latent_dim=32, image_shape=(28, 28, 1), width=1.0, output_kernel=4):
     kernel = (height // 4, width_pixels // 4)
     h = Bias("relu")(ConvFromPoint(_scaled(64, width), kernel, use_bias=False)(h))
     for filters, kernel, strides in ((64, 5, 1), (64, 5, 2), (32, 5, 1), (32, 5, 2), (32, 4, 1)):
-        h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), kernel, strides, padding="same", use_bias=False)(h))
+        h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), kernel, strides, **SAME)(h))
     logits = ConvToImage(channels, output_kernel, padding="same", dtype=at_least_float32(), name="logits")(h)
     return keras.Model(z, logits, name="decoder")
 

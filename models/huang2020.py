@@ -24,11 +24,13 @@ from keras import layers
 
 from echo_tf import at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+
 
 def encoder(latent_dim=100, head_activations=("linear", "linear"), image_shape=(28, 28, 1), width=1.0):
     """x (B, H, W, C) -> [loc, log_scale], both (B, latent_dim). There is no hidden layer for `width` to scale."""
     x = keras.Input(image_shape, name="x")
-    flat = layers.Flatten()(x)
+    flat = layers.Flatten(data_format=LAST)(x)
     heads = [
         layers.Dense(latent_dim, activation=activation, dtype=at_least_float32(), name=name)(flat)
         for name, activation in zip(("loc", "log_scale"), head_activations)
@@ -52,9 +54,10 @@ def classifier(num_classes=10, image_shape=(28, 28, 1), width=1.0):
     if len(image_shape) != 3 or min(image_shape[:2]) < 16:
         raise ValueError(f"image_shape must be (height, width, channels), 16 or more a side, got {image_shape}.")
     x = keras.Input(image_shape, name="x")
-    h = layers.MaxPooling2D(2)(layers.Conv2D(max(1, round(20 * width)), 5, activation="relu")(x))
-    h = layers.Conv2D(max(1, round(50 * width)), 5, activation="relu")(h)
-    flat = layers.Flatten(name="features")(h)
-    h = layers.MaxPooling2D(2)(layers.Reshape(h.shape[1:])(flat))
-    logits = layers.Dense(num_classes, dtype=at_least_float32(), name="logits")(layers.Flatten()(h))
+    h = layers.Conv2D(max(1, round(20 * width)), 5, data_format=LAST, activation="relu")(x)
+    h = layers.MaxPooling2D(2, data_format=LAST)(h)
+    h = layers.Conv2D(max(1, round(50 * width)), 5, data_format=LAST, activation="relu")(h)
+    flat = layers.Flatten(data_format=LAST, name="features")(h)
+    h = layers.MaxPooling2D(2, data_format=LAST)(layers.Reshape(h.shape[1:])(flat))
+    logits = layers.Dense(num_classes, dtype=at_least_float32(), name="logits")(layers.Flatten(data_format=LAST)(h))
     return keras.Model(x, logits, name="classifier")

@@ -15,6 +15,8 @@ from keras import layers
 
 from echo_tf import at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+
 
 def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(28, 28, 1), width=1.0):
     """x (B, H, W, C) -> [loc, log_scale], both (B, latent_dim).
@@ -26,7 +28,7 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(2
         width: factor on the number of hidden units (1: 500).
     """
     x = keras.Input(image_shape, name="x")
-    h = layers.Dense(round(500 * width), activation="tanh")(layers.Flatten()(x))
+    h = layers.Dense(round(500 * width), activation="tanh")(layers.Flatten(data_format=LAST)(x))
     heads = [
         layers.Dense(latent_dim, activation=activation, dtype=at_least_float32(), name=name)(h)
         for name, activation in zip(("loc", "log_scale"), head_activations)

@@ -18,6 +18,9 @@ from keras import layers
 
 from echo_tf import Bias, ConvTransposeToImage, at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+SAME = {"padding": "same", "data_format": LAST, "use_bias": False}
+
 MULTIPLE = 16  # of which height and width must be
 
 
@@ -34,8 +37,8 @@ def encoder(latent_dim=10, head_activations=("linear", "linear"), image_shape=(6
     x = keras.Input(image_shape, name="x")
     h = x
     for filters, kernel in ((32, 4), (32, 4), (64, 2), (64, 2)):
-        h = Bias("relu")(layers.Conv2D(_scaled(filters, width), kernel, 2, padding="same", use_bias=False)(h))
-    h = layers.Dense(_scaled(256, width), activation="relu")(layers.Flatten()(h))
+        h = Bias("relu")(layers.Conv2D(_scaled(filters, width), kernel, 2, **SAME)(h))
+    h = layers.Dense(_scaled(256, width), activation="relu")(layers.Flatten(data_format=LAST)(h))
     heads = [
         layers.Dense(latent_dim, activation=activation, dtype=at_least_float32(), name=name)(h)
         for name, activation in zip(("loc", "log_scale"), head_activations)
@@ -52,7 +55,7 @@ def decoder(latent_dim=10, image_shape=(64, 64, 1), width=1.0):
     h = layers.Dense(smallest[0] * smallest[1] * smallest[2], activation="relu")(h)
     h = layers.Reshape(smallest)(h)
     for filters in (64, 32, 32):
-        h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), 4, 2, padding="same", use_bias=False)(h))
+        h = Bias("relu")(layers.Conv2DTranspose(_scaled(filters, width), 4, 2, **SAME)(h))
     logits = ConvTransposeToImage(channels, 4, 2, padding="same", dtype=at_least_float32(), name="logits")(h)
     return keras.Model(z, logits, name="decoder")
 

@@ -21,6 +21,8 @@ from keras import layers
 
 from echo_tf import at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+
 FORMS = {"toy": ((128, 64), "tanh"), "mnist": ((1024, 1024), "relu")}
 
 
@@ -39,7 +41,7 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(2
     """
     hidden, activation = _form(form)
     x = keras.Input(image_shape, name="x")
-    h = layers.Flatten()(x) if len(image_shape) > 1 else x
+    h = layers.Flatten(data_format=LAST)(x) if len(image_shape) > 1 else x
     for units in hidden:
         h = layers.Dense(round(units * width), activation=activation)(h)
     heads = [

@@ -16,6 +16,8 @@ from keras import layers
 
 from echo_tf import GDN, IGDN, at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+
 MULTIPLE = 16  # of which height and width must be
 CHANNELS = 64
 
@@ -33,8 +35,8 @@ def encoder(latent_dim=32, head_activations=("linear", "linear"), image_shape=(6
     x = keras.Input(image_shape, name="x")
     h = x
     for size in (9, 5, 5, 5):
-        h = GDN()(layers.Conv2D(round(CHANNELS * width), size, strides=2, padding="same")(h))
-    h = layers.Dense(round(hidden * width), activation="softplus")(layers.Flatten()(h))
+        h = GDN()(layers.Conv2D(round(CHANNELS * width), size, strides=2, padding="same", data_format=LAST)(h))
+    h = layers.Dense(round(hidden * width), activation="softplus")(layers.Flatten(data_format=LAST)(h))
     heads = [
         layers.Dense(latent_dim, activation=head, dtype=at_least_float32(), name=name)(h)
         for name, head in zip(("loc", "log_scale"), head_activations)
@@ -51,5 +53,5 @@ def decoder(latent_dim=32, image_shape=(64, 64, 3), width=1.0, hidden=1024):
     h = layers.Dense(small[0] * small[1] * small[2], activation="softplus")(h)
     h = layers.Reshape(small)(h)
     for channels, size in ((small[2], 5), (small[2], 5), (small[2], 5), (colors, 9)):
-        h = IGDN()(layers.Conv2DTranspose(channels, size, strides=2, padding="same")(h))
+        h = IGDN()(layers.Conv2DTranspose(channels, size, strides=2, padding="same", data_format=LAST)(h))
     return keras.Model(z, layers.Activation("linear", dtype=at_least_float32())(h), name="decoder")

@@ -19,6 +19,8 @@ from keras import layers
 
 from echo_tf import at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+
 MULTIPLE = 16  # of which height and width must be: four halvings
 FILTERS = (128, 256, 512, 1024)
 NORMALIZATIONS = ("batch", "spectral", "none")
@@ -39,7 +41,7 @@ def decoder(latent_dim=100, image_shape=(32, 32, 3), width=1.0):
     h = layers.Reshape((height // 16, width_pixels // 16, first))(h)
     for filters in (*reversed(rest), channels):
         h = layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=_normal(1.0))(h))
-        h = layers.Conv2DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer=_normal(0.0))(h)
+        h = layers.Conv2DTranspose(filters, 4, 2, "same", data_format=LAST, use_bias=False, kernel_initializer=_normal(0.0))(h)
     return keras.Model(z, layers.Activation("tanh", dtype=at_least_float32())(h), name="decoder")
 
 
@@ -54,7 +56,7 @@ def discriminator(image_shape=(32, 32, 3), width=1.0, normalization="batch"):
         raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, got {normalization!r}.")
     h = x = keras.Input(image_shape, name="x")
     for i, filters in enumerate(FILTERS):
-        convolution = layers.Conv2D(max(1, round(filters * width)), 4, 2, "same", kernel_initializer=_normal(0.0))
+        convolution = layers.Conv2D(max(1, round(filters * width)), 4, 2, "same", LAST, kernel_initializer=_normal(0.0))
         h = _spectral(convolution, normalization)(h)
         if normalization == "batch" and i:  # DCGAN has none on the images themselves
             h = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=_normal(1.0))(h)
@@ -62,7 +64,7 @@ def discriminator(image_shape=(32, 32, 3), width=1.0, normalization="batch"):
             h = layers.Activation("linear", name="features")(h)
         h = layers.LeakyReLU(0.2)(h)
     last = layers.Dense(1, kernel_initializer=_normal(0.0), dtype=at_least_float32(), name="logit")
-    return keras.Model(x, _spectral(last, normalization)(layers.Flatten()(h)), name="discriminator")
+    return keras.Model(x, _spectral(last, normalization)(layers.Flatten(data_format=LAST)(h)), name="discriminator")
 
 
 def _spectral(layer, normalization):

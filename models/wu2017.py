@@ -25,6 +25,8 @@ from keras import layers
 
 from echo_tf import at_least_float32
 
+LAST = "channels_last"  # the layout of images, whatever the configuration of Keras says
+
 
 def encoder(
     latent_dim=10, head_activations=("linear", "linear"), image_shape=(28, 28, 1), width=1.0, depth=3, activation="tanh"
@@ -39,7 +41,7 @@ def encoder(
         depth: hidden layers. activation: of these.
     """
     x = keras.Input(image_shape, name="x")
-    h = _hidden(layers.Flatten()(x), width, depth, activation)
+    h = _hidden(layers.Flatten(data_format=LAST)(x), width, depth, activation)
     heads = [
         dense(h, latent_dim, activation, dtype=at_least_float32(), name=name)
         for name, activation in zip(("loc", "log_scale"), head_activations)
@@ -58,7 +60,7 @@ def discriminator(image_shape=(28, 28, 1), width=1.0, discriminator_depth=3):
     """x (B, ...) -> logit (B, 1); for codes, image_shape is (d,). The last hidden layer is named "features" before its
     activation. Args: as `encoder`."""
     x = keras.Input(image_shape, name="x")
-    h = layers.Flatten()(x)
+    h = layers.Flatten(data_format=LAST)(x)
     for i in range(discriminator_depth):
         last = {"name": "features"} if i + 1 == discriminator_depth else {}
         h = layers.LeakyReLU(0.2)(dense(h, round(1024 * width), "linear", **last))

@@ -22,7 +22,7 @@ SHAPE = {"image_shape": (4, 4, 1), "width": 0.01}
 def gan(**more):
     keras.utils.set_random_seed(0)
     model = GenerativeAdversarialNetwork(wu2017.decoder(3, **SHAPE), wu2017.discriminator(**SHAPE), seed=0, **more)
-    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    model.compile(keras.optimizers.Adam(1e-3), discriminator_optimizer=keras.optimizers.Adam(1e-3))
     return model
 
 
@@ -31,7 +31,7 @@ def aae(heads=2):
     encoder = wu2017.encoder(3, **SHAPE, activation="relu")
     encoder = keras.Model(encoder.inputs[0], encoder.outputs[:heads] if heads == 2 else encoder.outputs[0])
     model = AdversarialAutoencoder(encoder, wu2017.decoder(3, **SHAPE), wu2017.discriminator((3,), 0.01), seed=0)
-    model.compile(*(keras.optimizers.Adam(1e-3) for _ in range(3)))
+    model.compile(**{name: keras.optimizers.Adam(1e-3) for name in model.parts})
     return model
 
 
@@ -170,7 +170,7 @@ def test_a_gan_learns_a_gaussian():
     hidden = [layers.Dense(32, "relu") for _ in range(2)]
     discriminator = keras.Sequential([keras.Input((1,)), *hidden, layers.Dense(1)])
     model = GenerativeAdversarialNetwork(generator, discriminator, penalty_weight=0.1, seed=1)
-    model.compile(keras.optimizers.Adam(1e-3, 0.5), keras.optimizers.Adam(1e-2, 0.5))
+    model.compile(keras.optimizers.Adam(1e-3, 0.5), discriminator_optimizer=keras.optimizers.Adam(1e-2, 0.5))
     x = np.random.default_rng(0).normal(1.5, 0.5, (6400, 1)).astype(np.float32)
     model.fit(x, batch_size=64, epochs=6, verbose=0)
     samples = model.generate(2000)
@@ -195,7 +195,7 @@ def test_a_dcgan_takes_a_step_and_stays_within_its_range(normalization):
     weights = {"none": (10.0, 0.0), "batch": (0.0, 0.1), "spectral": (0.0, 0.0)}[normalization]
     networks = radford2016.decoder(5, **shape), radford2016.discriminator(**shape, normalization=normalization)
     model = GenerativeAdversarialNetwork(*networks, "non_saturating", *weights, seed=0)
-    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    model.compile(keras.optimizers.Adam(1e-3), discriminator_optimizer=keras.optimizers.Adam(1e-3))
     x = np.random.default_rng(0).uniform(-1, 1, (20, 16, 16, 3)).astype(np.float32)
     history = model.fit(x, batch_size=10, epochs=2, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
@@ -221,6 +221,30 @@ def test_indicators_of_the_data_themselves_show_no_collapse_and_one_image_over_a
     assert len(collapsed["signs"]) == 3 and collapsed["covered_classes"] == 1
     partial = indicators(fresh[:120], train, test, *labels)
     assert "samples cover 2 of 5 classes" in partial["signs"]
+
+
+def test_samples_of_the_true_law_are_no_collapse_however_many_they_and_the_test_images_are():
+    rng = np.random.default_rng(0)
+    train, test, samples = (rng.normal(size=(n, 2)) for n in (1000, 50, 2000))
+    for of_samples, of_test in ((2000, 50), (50, 50), (50, 2000)):
+        found = indicators(samples[:of_samples], train, np.concatenate([test, samples[::-1]])[:of_test])
+        assert found["signs"] == []
+        assert found["distinct_nearest_share"] == pytest.approx(found["test_distinct_nearest_share"], abs=0.15)
+    rows = nearest(samples, train).rows.reshape(40, 50)
+    shares = [len(set(group)) / 50 for group in rows]
+    assert indicators(samples, train, test)["distinct_nearest_share"] == pytest.approx(np.mean(shares))
+
+
+def test_a_class_that_so_few_samples_miss_by_chance_is_no_sign():
+    rng = np.random.default_rng(1)
+    labels = [rng.integers(0, 10, n) for n in (500, 100, 20, 400)]
+    means = 20 * rng.normal(size=(10, 6))
+    train, test, few, many = (means[of] + rng.normal(size=(len(of), 6)) for of in labels)
+    found = indicators(few, train, test, *labels[:2])
+    p = np.bincount(labels[0]) / 500
+    assert found["covered_classes"] == len(set(labels[2])) < 10 and found["signs"] == []
+    assert found["missed_classes_by_chance"] == pytest.approx(np.sum((1 - p) ** 20))  # of 20, one is enough
+    assert indicators(many[labels[3] != 4], train, test, *labels[:2])["signs"] == ["samples cover 9 of 10 classes"]
 
 
 def test_spread_and_nearest_are_what_loops_give():
@@ -279,12 +303,70 @@ def test_what_adversaries_cannot_learn_from_is_refused_in_one_line():
         "finite numbers": lambda: model.fit(x * np.nan, verbose=0),
         "no loss to validate": lambda: model.fit(x, validation_split=0.5, verbose=0),
         "no loss to evaluate": lambda: model.evaluate(x),
-        "an optimizer of its own": lambda: model.compile(one, one),
+        "an optimizer of its own": lambda: model.compile(one, discriminator_optimizer=one),
+        "leave loss='mse' out": lambda: model.compile("adam", loss="mse"),
+        "lies in 0..1": lambda: model.fit(255 * np.ones_like(x), verbose=0),
+        "one that repeats for ever": lambda: model.fit(tf.data.Dataset.from_tensors(x).repeat(), verbose=0),
         "must give logits, and ends in the activation 'sigmoid'": lambda: GenerativeAdversarialNetwork(model.generator, steep),
     }
     for message, attempt in refused.items():
         with pytest.raises(ValueError, match=message) as caught:
             attempt()
         assert "\n" not in str(caught.value)
-    integers = gan(penalty_weight=1.0).fit((255 * x).astype("uint8"), batch_size=10, verbose=0).history
+    with pytest.raises(TypeError, match="all else by keyword, got 'mse'"):
+        model.compile("adam", "mse")
+    with pytest.raises(TypeError, match="got encoder_optimizer"):
+        model.compile("adam", encoder_optimizer="adam")
+    integers = gan(penalty_weight=1.0).fit((1 + x).astype("uint8"), batch_size=10, verbose=0).history
     assert np.isfinite(integers["gradient_penalty"]).all()
+
+
+def network(inputs, outputs, **more):
+    hidden = keras.layers.Dense(6, "tanh", name="features", **more)
+    return keras.Sequential([keras.Input((inputs,)), hidden, keras.layers.Dense(outputs)])
+
+
+def step(model, x):
+    """The change of every weight by a step of gradient descent of rate 1, and what the step reports."""
+    model.compile(**{name: keras.optimizers.SGD(1.0) for name in model.parts})
+    before = {part: getattr(model, part).get_weights() for part in ("decoder", "discriminator")}
+    reported = {name: float(value) for name, value in model.train_step((tf.constant(x),)).items()}
+    moved = {part: [a - b for a, b in zip(getattr(model, part).get_weights(), old)] for part, old in before.items()}
+    return moved, reported
+
+
+@pytest.mark.parametrize("kind", ["gan", "gan with BRE", "aae"])
+def test_regularizers_of_weights_count_once_in_the_step_of_their_own_network(kind):
+    x, found, rate = images()[:, 0, :, 0], {}, 0.05
+    for regularizer in (None, keras.regularizers.L2(rate)):
+        keras.utils.set_random_seed(0)
+        decoder, discriminator = network(3, 4, kernel_regularizer=regularizer), network(3, 1, kernel_regularizer=regularizer)
+        if kind == "aae":
+            model = AdversarialAutoencoder(network(4, 3), decoder, discriminator, seed=0)
+        else:
+            discriminator = network(4, 1, kernel_regularizer=regularizer)
+            model = GenerativeAdversarialNetwork(decoder, discriminator, entropy_weight=float("BRE" in kind), seed=0)
+        kernels = {part: getattr(model, part).get_weights()[0] for part in ("decoder", "discriminator")}
+        found[regularizer is None] = step(model, x)
+    (with_it, reported), (without, plain) = found[False], found[True]
+    # the generator learns by a discriminator that has just moved: of its kernel, only an AAE's step can be compared
+    for part in ("discriminator", *(["decoder"] if kind == "aae" else [])):
+        expected = -2 * rate * kernels[part]
+        np.testing.assert_allclose(with_it[part][0] - without[part][0], expected, atol=1e-5)
+    assert np.abs(with_it["decoder"][0] - without["decoder"][0]).max() > 1e-3
+    added = rate * sum(np.sum(kernel**2) for kernel in kernels.values())
+    if kind == "aae":
+        assert reported["loss"] - plain["loss"] == pytest.approx(added, rel=1e-4)
+    terms = sum(value for name, value in reported.items() if name in ("discriminator_loss", "generator_loss"))
+    assert kind == "aae" or reported["loss"] - terms == pytest.approx(added, rel=1e-4)
+
+
+def test_regularizers_of_activities_count_for_real_and_generated_examples():
+    x = images()[:, 0, :, 0]
+    keras.utils.set_random_seed(0)
+    discriminator = network(4, 1, activity_regularizer=keras.regularizers.L2(0.3))
+    model = GenerativeAdversarialNetwork(network(3, 4), discriminator, seed=0)
+    fakes = np.array(model.generator(np.ones((20, 3), "float32")))
+    hidden = discriminator.layers[0]
+    expected = sum(0.3 * np.sum(np.array(hidden(batch)) ** 2) / 20 for batch in (x, fakes))
+    assert float(model.discriminator_terms(x, fakes)[2]) == pytest.approx(expected, rel=1e-5)

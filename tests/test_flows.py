@@ -63,8 +63,33 @@ def test_one_step_is_the_product_of_its_conditional_densities():
     (w1, w2, b1, b2), z = marginal.get_weights(), codes()
     w1, w2 = (w * mask for w, mask in zip((w1, w2), marginal.flow._networks[0]._masks))
     outputs = (np.maximum(z @ w1 + b1, 0) @ w2 + b2).reshape(-1, D, 2)
-    expected = tfd.Normal(outputs[..., 0], np.exp(outputs[..., 1])).log_prob(z).numpy().sum(1)
+    log_scale = 3 * np.tanh(outputs[..., 1] / 3)
+    assert np.abs(log_scale - outputs[..., 1]).max() > 1e-3
+    expected = tfd.Normal(outputs[..., 0], np.exp(log_scale)).log_prob(z).numpy().sum(1)
     np.testing.assert_allclose(marginal.log_prob(z), expected, rtol=1e-10)
+
+
+def test_a_density_whose_scales_are_bounded_integrates_to_1_and_is_never_narrower():
+    marginal = FlowMarginal(1, (8,), mean_only=False, dtype="float64")
+    marginal.build((None, 2))
+    for weights in marginal.trainable_variables[1:]:  # log scales far beyond the bound, shifts of 0
+        weights.assign(np.zeros(weights.shape))
+    marginal.trainable_variables[3].assign([0.0, -40.0, 0.0, 1.0])
+    x, y = np.linspace(-0.4, 0.4, 1601), np.linspace(-30, 30, 601)
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), -1).reshape(-1, 2)
+    density = np.exp(np.asarray(marginal.log_prob(grid)))
+    assert density.sum() * (x[1] - x[0]) * (y[1] - y[0]) == pytest.approx(1, abs=1e-3)
+    narrow, wide = np.exp(-3), np.exp(3 * np.tanh(1 / 3))
+    assert density.max() == pytest.approx(1 / (2 * np.pi * narrow * wide), rel=1e-6)
+
+
+def test_a_large_step_leaves_a_loss_that_is_finite_and_falls():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, NegativeLogDensity(FlowMarginal(2, (32, 32), mean_only=False))(inputs))
+    model.compile(keras.optimizers.Adam(0.05), loss=lambda _, y: ops.mean(y))
+    losses = model.fit(bent(2000), np.zeros(2000), batch_size=100, epochs=4, verbose=0).history["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < 3 and max(losses) < 1e4
 
 
 @every_flow

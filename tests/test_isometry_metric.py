@@ -166,6 +166,31 @@ def test_the_decomposed_loss_is_transform_loss_plus_coding_loss_plus_rate():
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_an_example_is_encoded_once_and_decoded_twice_with_the_same_units_dropped():
+    x, z = keras.Input((5,)), keras.Input((2,))
+    hidden = keras.layers.Dense(8, activity_regularizer=keras.regularizers.L2(0.7))
+    h = keras.layers.Dropout(0.5)(hidden(x))
+    heads = [keras.layers.Dense(2)(h), keras.layers.Dense(2, kernel_initializer="zeros", bias_initializer=constant(-30))(h)]
+    decoder = keras.Model(z, keras.layers.Dense(5)(keras.layers.Dropout(0.5)(keras.layers.Dense(64)(z))))
+    model = DecomposedAutoencoder(keras.Model(x, heads), GaussianSample(seed=1), decoder, distortion="squared_error", beta=0.0)
+    points = RNG.normal(size=(6, 5)).astype(np.float32)
+    first, second = (model(points, training=True) for _ in range(2))
+    assert np.abs(first["reconstruction"] - second["reconstruction"]).max() > 0.01
+    # without noise, code and mean are one, and so are their decodings: what is left is the distortion itself
+    np.testing.assert_allclose(second["decomposed"], second["distortion"], rtol=1e-5)
+    import tensorflow as tf
+
+    compiled = tf.function(lambda: model(points, training=True))()
+    np.testing.assert_allclose(compiled["decomposed"], compiled["distortion"], rtol=1e-5)
+    activity = 0.7 * np.sum(np.asarray(hidden(points)) ** 2) / 6
+    loss = model.compute_loss(points, None, model(points, training=True))
+    assert float(sum(model.losses)) == pytest.approx(activity, rel=1e-5) and float(loss) > activity
+
+
+def constant(value):
+    return keras.initializers.Constant(value)
+
+
 def test_another_models_beta_is_taken_over_as_it_is_now():
     encoder, _, decoder = parts()
     model = DecomposedAutoencoder(encoder, GaussianSample(seed=1), decoder, distortion="squared_error", beta=0.3)

@@ -81,11 +81,11 @@ def test_a_curve_of_an_aae_is_that_of_its_decoder(tmp_path):
 @pytest.mark.parametrize(
     "given, load, words",
     [
-        ({**DCGAN}, coloured, r"gives values within -1..1, but those of coloured lie within 0..1: set pixel_range=\[-1, 1\]"),
+        ({**DCGAN}, coloured, r"from 0 to 1, none below 0, but the decoder's output lies in -1..1.*Take pixel_range=\[-1, 1\]"),
         (
             {"pixel_range": (-1, 1)},
             None,
-            r"but those of tiny lie within -1..1: set pixel_range=\[0, 1\]",
+            r"tiny does not fit wu2017.*from -1 to 1, but the decoder's output lies in 0..1.*Take pixel_range=\[0, 1\]",
         ),
         ({"network": "kingma2014"}, None, "'network' must be one with decoder, discriminator for kind gan, got 'kingma2014'"),
         (
@@ -128,3 +128,21 @@ def test_scaled_data_are_the_affine_map_of_the_data():
         floats.scaled(-1, 1)
     with pytest.raises(InputError, match="low below high"):
         data.scaled(1, -1)
+
+
+@pytest.mark.parametrize("train_images, sizes", [(None, (90, 10)), (60, (60, 40))])
+def test_without_a_test_split_images_are_held_out_and_labels_of_noise_are_not_trusted(train_images, sizes, tmp_path):
+    rng = np.random.default_rng(0)
+    splits = {"train": rng.integers(0, 256, (100, 16, 16, 3)).astype(np.uint8)}
+    data = ImageData("coloured", "noise", "made here", splits, 255, {"train": np.arange(100) % 4})
+    settings = gan.Settings(**{**SMALL, "dataset": "coloured", "epochs": 1, "train_images": train_images, "samples": 50})
+    result, _ = run(settings, tools(tmp_path, lambda: data))
+    said = result.record["data"]
+    assert (said["train_images_used"], said["held_out_images"]) == sizes
+    found = result.record["collapse"]
+    assert found["classifier_accuracy_share"] < 0.7 and found["test_nearest_sse"] > 10
+    with pytest.raises(InputError, match="has no test split.*smaller batch_size"):
+        run(
+            gan.Settings(**{**SMALL, "dataset": "coloured", "epochs": 1, "batch_size": 95}, name="other"),
+            tools(tmp_path, lambda: data),
+        )

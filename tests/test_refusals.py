@@ -15,7 +15,9 @@ from echo_tf import (
     ConvToPoint,
     ConvTransposeToImage,
     EchoSample,
+    GaussianSample,
     RateDistortionAutoencoder,
+    TotalCorrelation,
     echo_noise,
 )
 from tests.small_models import WIDTH, D, autoencoder, bars, decoder, encoder
@@ -208,8 +210,99 @@ def test_a_last_training_batch_of_one_is_said_before_the_first_step():
     model.fit(bars(41), batch_size=9, verbose=0)
     with pytest.raises(ValueError, match="31 examples in batches of 10"):
         model.fit(bars(62), batch_size=10, validation_split=0.5, verbose=0)
-    with pytest.raises(ValueError, match="batch of 1 has none"):  # batches of unknown number: a graph says it, in one line
-        model.fit(as_dataset(bars(31)), verbose=0)
+
+
+class WithRest(Batches):
+    def __len__(self):
+        return -(-len(self.x) // self.size)
+
+
+UNKNOWN_NUMBERS = {
+    "dataset": as_dataset,
+    "dataset of pairs": lambda x: as_dataset((x, x)),
+    "PyDataset": WithRest,
+    "generator": lambda x: ((x[i : i + 10],) for i in range(0, len(x), 10)),
+}
+
+
+@pytest.mark.parametrize("form", UNKNOWN_NUMBERS)
+def test_a_last_batch_that_is_too_small_is_refused_before_its_step_under_xla_too(form):
+    model = autoencoder(compiled=False)
+    model.compile("adam", jit_compile=True)
+    with pytest.raises(ValueError) as error:
+        model.fit(UNKNOWN_NUMBERS[form](bars(11)), verbose=0)
+    one_line(error, "EchoSample needs 2 examples or more", "drop_remainder")
+    assert int(model.optimizer.iterations) <= 1  # Keras reads some kinds of batches ahead
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    with pytest.raises(ValueError, match="batches of 1 are too small"):
+        model.train_on_batch(bars(1))
+
+
+def test_a_code_is_permuted_in_batches_of_as_many_examples_as_it_has_dimensions_or_none():
+    model = autoencoder(GaussianSample(seed=0), penalties=[TotalCorrelation(1.0, units=(4,))])
+    for attempt, words in (
+        (lambda: model.fit(bars(22), batch_size=10, verbose=0), ["a last batch of 2", "3 examples or more", "batch_size=9"]),
+        (lambda: model.fit(bars(22), batch_size=2, verbose=0), ["batches of 2 are too small", "take batch_size=22"]),
+        (lambda: model.fit(as_dataset(bars(22)), verbose=0), ["TotalCorrelation needs 3", "drop_remainder"]),
+    ):
+        with pytest.raises(ValueError) as error:
+            attempt()
+        one_line(error, *words)
+    model.fit(bars(23), batch_size=10, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("activation", "distortion", "low", "high", "words"),
+    [
+        ("sigmoid", "gaussian", 0, 255, ["from 0 to 255", "lies in 0..1", "divide by 255"]),
+        ("sigmoid", "squared_error", -3, 4, ["from -3 to 4", "lies in 0..1"]),
+        ("hard_sigmoid", "squared_error", 0, 2, ["lies in 0..1"]),
+        ("relu", "squared_error", -1, 0, ["expected examples of 0 or more", "from -1"]),
+        ("tanh", "squared_error", 0, 1, ["none below 0", "lies in -1..1"]),
+        ("tanh", "gaussian", 0, 255, ["lies in -1..1", "divide by 127.5 and subtract 1"]),
+    ],
+)
+def test_examples_that_the_decoder_cannot_give_are_refused(activation, distortion, low, high, words):
+    model = RateDistortionAutoencoder(encoder(), EchoSample(num_terms=9), decoder(activation), distortion=distortion)
+    model.compile()
+    x = low + (high - low) * bars(20)
+    for form in ("array", "dataset", "generator"):
+        for method, more in ((model.fit, {"verbose": 0}), (model.evaluate, {"verbose": 0}), (model.rate, {})):
+            with pytest.raises(ValueError) as error:
+                method(FORMS[form](x), **more)
+            one_line(error, *words)
+    fitting = {"sigmoid": bars(20), "hard_sigmoid": bars(20), "relu": 7 * bars(20), "tanh": 2 * bars(20) - 1}[activation]
+    assert model.rate(fitting).shape == (20,)
+
+
+def test_what_a_function_holds_an_output_against_is_its_own_affair():
+    half_of = keras.saving.register_keras_serializable("test")(lambda x, output: ops.sum(ops.square(x / 2 - output), 1))
+    model = RateDistortionAutoencoder(encoder(), EchoSample(num_terms=9), decoder("sigmoid"), distortion=half_of)
+    assert model.rate(2 * bars(20)).shape == (20,)
+
+
+def test_a_dataset_that_repeats_for_ever_is_refused_where_it_would_be_read_to_its_end():
+    model, x = autoencoder(), as_dataset(bars(20)).repeat()
+    for method in (model.rate, model.distortion, model.sample, model.encode, model.reconstruct, model.adapt):
+        with pytest.raises(ValueError) as error:
+            method(x)
+        one_line(error, "repeats for ever", "leave repeat() out")
+    for call, name in (
+        (lambda **steps: model.fit(x, verbose=0, **steps), "steps_per_epoch"),
+        (lambda **steps: model.fit(bars(20), validation_data=x, verbose=0, **steps), "validation_steps"),
+        (lambda **steps: model.evaluate(x, verbose=0, **steps), "steps"),
+        (lambda **steps: model.predict(x, verbose=0, **steps), "steps"),
+    ):
+        with pytest.raises(ValueError, match=f"or give {name}"):
+            call()
+        call(**{name: 2})
+
+
+def test_all_but_the_optimizer_is_given_by_keyword():
+    model = autoencoder()
+    with pytest.raises(TypeError, match="got 'mse' behind it: the loss is distortion"):
+        model.compile("adam", "mse")
+    assert model.jit_compile is False
 
 
 def test_elsewhere_a_last_batch_of_one_works():

@@ -42,6 +42,39 @@ def test_afterwards_it_is_a_fixed_map_of_what_another_layer_hands_on(pair):
     np.testing.assert_array_equal(numpy(mapped.rate(pair)), numpy(plain.rate(pair)))  # to the last bit
 
 
+def test_dimensions_of_any_unit_come_out_alike(pair):
+    units = np.array([1, 1e-2, 1e-4, 1, 1e-2, 1e-4], "float32")
+    loc = (0.5 + 0.5 * units * pair[0]).astype("float32")
+    code = numpy(EchoSample(num_terms=39, standardize=True)([loc, np.full_like(loc, -30)], training=True))
+    np.testing.assert_allclose(code.std(0), 1, rtol=5e-3)
+
+
+def test_a_batch_too_small_to_be_measured_is_refused_and_later_ones_are_not(pair):
+    channel = EchoSample(num_terms=30, standardize=True)
+    for number in (2, 8):
+        with pytest.raises(ValueError, match="of 9 examples or more"):
+            channel([x[:number] for x in pair], training=True)
+        with pytest.raises(ValueError, match=f"9 examples or more, got {number}"):
+            channel.start_from([x[:number] for x in pair])
+    assert numpy(channel.standardization.measured) == 0
+    channel([x[:9] for x in pair], training=True)
+    before = numpy(channel.standardization.mean)
+    channel([x[:2] for x in pair], training=True)
+    np.testing.assert_array_equal(numpy(channel.standardization.mean), before)
+    assert before.any()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_in_fit_batches_too_small_to_be_measured_are_refused_before_the_first(jit_compile):
+    model = autoencoder(EchoSample(num_terms=9, standardize=True, seed=0), compiled=False)
+    model.compile("sgd", jit_compile=jit_compile)
+    with pytest.raises(ValueError, match="of 9 examples or more"):
+        model.fit(bars(), batch_size=5, verbose=0)
+    assert int(model.optimizer.iterations) == 0
+    model.channel.start_from(model.encode(bars()))
+    model.fit(bars(), batch_size=5, verbose=0)
+
+
 def test_a_constant_dimension_is_left_at_its_size(pair):
     loc, log_sigmoid = pair
     loc[:, 2], log_sigmoid[:, 2] = 0.25, -np.inf

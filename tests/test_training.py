@@ -260,7 +260,7 @@ def test_vectors_of_any_range_train_and_no_likelihood_means_no_elbo(tmp_path, di
     assert "examples" not in record and f"distortion_{unit}" in record["history"][0]
     found = records.read_all(tmp_path / "results")
     assert tables.write(tmp_path / "results", "tests", found) and figures.write(tmp_path / "results", "tests", found) == []
-    with pytest.raises(InputError, match="takes values within 0..1.*distortion=gaussian"):
+    with pytest.raises(InputError, match="expected examples between 0 and 1.*distortion=gaussian"):
         run(tmp_path, lambda: data, method="vae", name="bernoulli")
 
 

@@ -9,10 +9,10 @@ import keras
 from keras import ops
 
 from echo_tf import arguments
-from echo_tf.adversarial.fitting import Adversarial, check_logits, check_optimizers
+from echo_tf.adversarial.fitting import Adversarial, added_in_call, added_losses, check_logits
 from echo_tf.adversarial.losses import LOSSES
 from echo_tf.distortions import SquaredError
-from echo_tf.guards import on_tensorflow_cpu
+from echo_tf.guards import precise
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
 
@@ -41,11 +41,18 @@ class AdversarialAutoencoder(Adversarial):
 
     Returns (of a call): {"code": z (B, d), "distortion": squared error summed over an example (B,), "reconstruction": f(z)}.
 
-    `fit` takes x alone and reports "distortion", "discriminator_loss", "encoder_loss" (nats) and "loss", their sum.
+    `fit` takes x alone and reports "distortion", "discriminator_loss", "encoder_loss" (nats) and "loss", their sum and what
+    layers add to it. Regularizers of encoder and decoder count in the step of both, once.
 
     Raises:
         ValueError: for networks whose shapes do not fit each other, or another backend than TensorFlow.
     """
+
+    parts = {
+        "optimizer": lambda self: self.autoencoding,
+        "discriminator_optimizer": lambda self: self.discriminator.trainable_variables,
+        "encoder_optimizer": lambda self: self.encoder.trainable_variables,
+    }
 
     def __init__(self, encoder, decoder, discriminator, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -77,7 +84,7 @@ class AdversarialAutoencoder(Adversarial):
         encodings = self.encoder(x, training=training)
         if not self.is_stochastic:
             return encodings
-        loc, log_scale = encodings
+        loc, log_scale = precise(*encodings)
         return loc + ops.exp(log_scale) * keras.random.normal(ops.shape(loc), dtype=loc.dtype, seed=self._seeds)
 
     def call(self, x, training=False):
@@ -85,20 +92,11 @@ class AdversarialAutoencoder(Adversarial):
         output = self.decoder(code, training=training)
         return {"code": code, "distortion": self.measure_of_distortion(x, output), "reconstruction": output}
 
-    def compile(self, optimizer="adam", discriminator_optimizer="adam", encoder_optimizer="adam", jit_compile=None):
-        """As `keras.Model.compile`, with an optimizer for each part of a step: of encoder and decoder, of the discriminator,
-        of the encoder against it. jit_compile None: no XLA on a CPU."""
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(f"an AAE trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
-        if jit_compile is None:
-            jit_compile = False if on_tensorflow_cpu() else "auto"
-        check_optimizers([optimizer, discriminator_optimizer, encoder_optimizer])
-        super().compile(optimizer=optimizer, jit_compile=jit_compile)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.encoder_optimizer = keras.optimizers.get(encoder_optimizer)
-        for one, part in ((self.optimizer, self.autoencoding), (self.encoder_optimizer, self.encoder.trainable_variables)):
-            one.build(part)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+    def compile(self, optimizer="adam", *others, discriminator_optimizer="adam", encoder_optimizer="adam", **more):
+        """As of `Adversarial`: optimizer is that of encoder and decoder, encoder_optimizer that of the encoder against the
+        discriminator."""
+        named = {"discriminator_optimizer": discriminator_optimizer, "encoder_optimizer": encoder_optimizer}
+        super().compile(optimizer, *others, **named, **more)
 
     @property
     def autoencoding(self):
@@ -112,35 +110,38 @@ class AdversarialAutoencoder(Adversarial):
 
     def gradients(self, x):
         """({name: term}, {part: its gradients}) of a step on x (B, ...), the parts "autoencoder" (of `autoencoding`),
-        "discriminator" and "encoder", each in the order of its variables."""
+        "discriminator" and "encoder", each in the order of its variables; under "mixed_float16" those of the scaled loss."""
         import tensorflow as tf
 
         draws = keras.random.normal((ops.shape(x)[0], self.latent_dim), seed=self._seeds)
-        autoencoding, of_encoder, of_discriminator = (
-            [variable.value for variable in part]
-            for part in (self.autoencoding, self.encoder.trainable_variables, self.discriminator.trainable_variables)
-        )
+        parts = {name: variables(self) for name, variables in self.parts.items()}
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch([*autoencoding, *of_discriminator])
+            tape.watch([variable.value for variables in parts.values() for variable in variables])
             code = self.code(x, training=True)
             distortion = ops.mean(self.measure_of_distortion(x, self.decoder(code, training=True)))
-            as_draws, as_codes = (self.discriminator(part, training=True) for part in (draws, ops.stop_gradient(code)))
-            of_telling = LOSS.discriminator(as_draws, as_codes)
+            as_draws = self.discriminator(draws, training=True)
+            added = added_in_call(self.discriminator)
+            of_telling = LOSS.discriminator(as_draws, self.discriminator(ops.stop_gradient(code), training=True))
+            added = {
+                "optimizer": added_losses(self.encoder, self.decoder),
+                "discriminator_optimizer": added + added_losses(self.discriminator),
+            }
             of_passing = LOSS.generator(self.discriminator(code, training=True))
-        terms = {"distortion": distortion, "discriminator_loss": of_telling, "encoder_loss": of_passing}
-        return terms, {
-            "autoencoder": tape.gradient(distortion, autoencoding),
-            "discriminator": tape.gradient(of_telling, of_discriminator),
-            "encoder": tape.gradient(of_passing, of_encoder),
-        }
+            terms = {"distortion": distortion, "discriminator_loss": of_telling, "encoder_loss": of_passing}
+            minimized = [
+                getattr(self, name).scale_loss(term + added.get(name, 0.0)) for name, term in zip(self.parts, terms.values())
+            ]
+        values = [[variable.value for variable in variables] for variables in parts.values()]
+        gradients = [tape.gradient(*each) for each in zip(minimized, values)]
+        terms["loss"] = sum(terms.values()) + sum(added.values())
+        return terms, dict(zip(("autoencoder", "discriminator", "encoder"), gradients))
 
     def train_step(self, data):
         x, *_ = keras.utils.unpack_x_y_sample_weight(data)
         terms, gradients = self.gradients(x)
-        self.optimizer.apply(gradients["autoencoder"], self.autoencoding)
-        self.discriminator_optimizer.apply(gradients["discriminator"], self.discriminator.trainable_variables)
-        self.encoder_optimizer.apply(gradients["encoder"], self.encoder.trainable_variables)
-        for name, value in {**terms, "loss": sum(terms.values())}.items():
+        for (name, variables), gradient in zip(self.parts.items(), gradients.values()):
+            getattr(self, name).apply(gradient, variables(self))
+        for name, value in terms.items():
             self._trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
@@ -153,13 +154,6 @@ class AdversarialAutoencoder(Adversarial):
     def from_config(cls, config):
         names = ("encoder", "decoder", "discriminator")
         return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in names}})
-
-    def get_compile_config(self):
-        names = ("optimizer", "discriminator_optimizer", "encoder_optimizer")
-        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
-
-    def compile_from_config(self, config):
-        self.compile(**{name: keras.saving.deserialize_keras_object(one) for name, one in config.items()})
 
 
 def _check(encoder, decoder, discriminator):

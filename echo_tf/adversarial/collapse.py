@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 AT_ONCE = 10_000  # training images that distances are computed to
 LEAST_SPREAD = 0.5  # of the data's
@@ -27,14 +28,16 @@ def indicators(samples, train, test, train_labels=None, test_labels=None) -> dic
     Args:
         samples: (n, ...) of the generator.
         train: images (N, ...) that it was trained on. train_labels: (N,) integers, or None.
-        test: images (m, ...) that it was not: what the same numbers are of new images of the data. test_labels: as above.
+        test: images (m, ...) that it was not, and that are none of `train`: what the same numbers are of new images of the
+            data. test_labels: as above.
 
     Returns:
         spread_sse, test_spread_sse: mean squared distance between two samples, and between two test images.
         nearest_sse, test_nearest_sse: mean squared distance to the nearest training image.
-        distinct_nearest_share, test_distinct_nearest_share: different ones among the nearest training images, of all (of as
-            many test images as there are samples).
-        with labels: class_shares (C,) of the samples, covered_classes, classes, class_entropy_nats, classifier_accuracy_share.
+        distinct_nearest_share, test_distinct_nearest_share: different ones among the nearest training images of so many
+            samples, and of as many test images: the number is that of the fewer, for the more there are, the more repeat.
+        with labels: class_shares (C,) of the samples, covered_classes, classes, class_entropy_nats, classifier_accuracy_share;
+            missed_classes_by_chance: how many as many draws from the training images would be expected not to cover.
         signs: of a collapse, sentences; [] where there is none.
 
     Raises:
@@ -53,27 +56,38 @@ def indicators(samples, train, test, train_labels=None, test_labels=None) -> dic
             raise ValueError(f"{name} must be of the shape ({len(images)},), an integer an image, got {np.shape(labels)}.")
     test = test[: len(samples)]
     of_samples, of_test = nearest(samples, train), nearest(test, train)
+    together = min(len(samples), len(test))
     found = {
         "spread_sse": spread(samples),
         "test_spread_sse": spread(test),
         "nearest_sse": float(of_samples.squared.mean()),
         "test_nearest_sse": float(of_test.squared.mean()),
-        "distinct_nearest_share": len(np.unique(of_samples.rows)) / len(samples),
-        "test_distinct_nearest_share": len(np.unique(of_test.rows)) / len(test),
+        "distinct_nearest_share": _distinct_share(of_samples.rows, together),
+        "test_distinct_nearest_share": _distinct_share(of_test.rows, together),
     }
     if train_labels is not None and test_labels is not None:
         labels, truth = np.asarray(train_labels), np.asarray(test_labels)[: len(test)]
-        found |= _classes(labels[of_samples.rows], np.unique(labels), float(np.mean(labels[of_test.rows] == truth)))
+        found |= _classes(labels[of_samples.rows], labels, float(np.mean(labels[of_test.rows] == truth)))
     return {**found, "signs": signs(found)}
 
 
-def _classes(of_samples, known, accuracy):
+def _distinct_share(rows, number):
+    """The share of different ones among `number` rows, the mean over all groups of so many."""
+    groups = rows[: len(rows) // number * number].reshape(-1, number)
+    return float(np.mean([len(np.unique(group)) for group in groups]) / number)
+
+
+def _classes(of_samples, of_train, accuracy):
+    known, counts = np.unique(of_train, return_counts=True)
     shares = np.array([np.mean(of_samples == one) for one in known])
     positive = shares[shares > 0]
+    least = COVERED / len(known)
+    by_chance = stats.binom.cdf(np.ceil(least * len(of_samples)) - 1, len(of_samples), counts / len(of_train))
     return {
         "class_shares": shares.tolist(),
-        "covered_classes": int((shares >= COVERED / len(known)).sum()),
+        "covered_classes": int((shares >= least).sum()),
         "classes": len(known),
+        "missed_classes_by_chance": float(by_chance.sum()),
         "class_entropy_nats": float(-(positive * np.log(positive)).sum()),
         "classifier_accuracy_share": accuracy,
     }
@@ -88,7 +102,8 @@ def signs(found: dict) -> Sequence[str]:
         shares = found["distinct_nearest_share"], found["test_distinct_nearest_share"]
         said.append("{:.0%} of the nearest training images are distinct, of test images {:.0%}".format(*shares))
     trusted = found.get("classifier_accuracy_share", 0.0) >= TRUSTED
-    if trusted and found["covered_classes"] < found["classes"]:
+    by_chance = found.get("missed_classes_by_chance", 0.0)
+    if trusted and found["classes"] - found["covered_classes"] > by_chance + 3 * by_chance**0.5:  # a count's deviation
         said.append(f"samples cover {found['covered_classes']} of {found['classes']} classes")
     return said
 

@@ -5,12 +5,14 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from echo_tf.guards import precise
+
 TINY = 1e-12  # under the root of a norm, whose gradient at 0 would be NaN
 
 
 class Losses(NamedTuple):
-    """The losses of a pair of adversaries, from logits (B, 1): of the discriminator, (real, fake) -> scalar, and of the
-    generator, fake -> scalar."""
+    """The losses of a pair of adversaries, from logits (B, 1), in float32 or better: of the discriminator,
+    (real, fake) -> scalar, and of the generator, fake -> scalar."""
 
     discriminator: object
     generator: object
@@ -20,11 +22,15 @@ class Losses(NamedTuple):
 # "wasserstein": Arjovsky, Chintala and Bottou, "Wasserstein GAN", ICML 2017
 LOSSES = {
     "non_saturating": Losses(
-        lambda real, fake: ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)),
-        lambda fake: ops.mean(ops.softplus(-fake)),
+        lambda real, fake: _mean(real, lambda x: ops.softplus(-x)) + _mean(fake, ops.softplus),
+        lambda fake: _mean(fake, lambda x: ops.softplus(-x)),
     ),
-    "wasserstein": Losses(lambda real, fake: ops.mean(fake) - ops.mean(real), lambda fake: -ops.mean(fake)),
+    "wasserstein": Losses(lambda real, fake: _mean(fake) - _mean(real), lambda fake: -_mean(fake)),
 }
+
+
+def _mean(logits, function=lambda x: x):
+    return ops.mean(function(*precise(logits)))
 
 
 def gradient_penalty(discriminator, real, fake, seed=None):
@@ -42,12 +48,13 @@ def gradient_penalty(discriminator, real, fake, seed=None):
     """
     import tensorflow as tf
 
+    real, fake = precise(real, fake)
     share = keras.random.uniform((ops.shape(real)[0], *[1] * (len(real.shape) - 1)), dtype=real.dtype, seed=seed)
     between = real + share * (fake - real)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(between)
         logits = discriminator(between)
-    gradient = tape.gradient(logits, between)
+    (gradient,) = precise(tape.gradient(logits, between))
     squared = ops.sum(ops.square(gradient), axis=tuple(range(1, len(real.shape))))
     return ops.mean(ops.square(ops.sqrt(squared + TINY) - 1.0))
 
@@ -69,6 +76,7 @@ def representation_entropy(activations, softness=1e-3):
     Returns:
         A scalar.
     """
+    (activations,) = precise(activations)
     a = ops.reshape(activations, (ops.shape(activations)[0], -1))
     size = ops.abs(a)
     signs = a / (size + softness * ops.stop_gradient(ops.mean(size)) + TINY)

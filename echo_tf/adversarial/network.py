@@ -9,10 +9,9 @@ import keras
 from keras import ops
 
 from echo_tf import arguments
-from echo_tf.adversarial.fitting import Adversarial, check_logits, check_optimizers
+from echo_tf.adversarial.fitting import Adversarial, added_in_call, added_losses, check_logits
 from echo_tf.adversarial.losses import LOSSES, gradient_penalty, representation_entropy
 from echo_tf.distortions import SquaredError
-from echo_tf.guards import on_tensorflow_cpu
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
 
@@ -40,13 +39,19 @@ class GenerativeAdversarialNetwork(Adversarial):
     Returns (of a call): f(z), (B, ...).
 
     `fit` takes x alone and reports "discriminator_loss", "generator_loss" (nats for "non_saturating"), "gradient_penalty",
-    "representation_entropy" where they have a weight, and "loss", the sum of the two losses. A saved model keeps the
-    generator's optimizer, as Keras does, and not the discriminator's.
+    "representation_entropy" where they have a weight, and "loss", the sum of the two losses and of what layers add to them:
+    regularizers count in the step of their own network. A saved model keeps the generator's optimizer, as Keras does, and not
+    the discriminator's.
 
     Raises:
         ValueError: for networks whose shapes do not fit each other, a weight below 0, a gradient penalty on a discriminator
             with batch normalization, or another backend than TensorFlow.
     """
+
+    parts = {
+        "optimizer": lambda self: self.generator.trainable_variables,
+        "discriminator_optimizer": lambda self: self.discriminator.trainable_variables,
+    }
 
     def __init__(
         self, generator, discriminator, loss="non_saturating", penalty_weight=0.0, entropy_weight=0.0, seed=None, **kwargs
@@ -85,17 +90,9 @@ class GenerativeAdversarialNetwork(Adversarial):
     def call(self, z, training=False):
         return self.generator(z, training=training)
 
-    def compile(self, optimizer="adam", discriminator_optimizer="adam", jit_compile=None):
-        """As `keras.Model.compile`, with an optimizer for each network, and no loss. jit_compile None: no XLA on a CPU."""
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(f"a GAN trains with KERAS_BACKEND=tensorflow alone, got {keras.backend.backend()}.")
-        if jit_compile is None:
-            jit_compile = False if on_tensorflow_cpu() else "auto"
-        check_optimizers([optimizer, discriminator_optimizer])
-        super().compile(optimizer=optimizer, jit_compile=jit_compile)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
-        self.optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+    def compile(self, optimizer="adam", *others, discriminator_optimizer="adam", **more):
+        """As of `Adversarial`: optimizer is the generator's."""
+        super().compile(optimizer, *others, discriminator_optimizer=discriminator_optimizer, **more)
 
     def generate(self, n):
         """n samples f(z), z ~ N(0, I), a numpy array (n, ...); the moving averages stand for a batch's."""
@@ -111,30 +108,37 @@ class GenerativeAdversarialNetwork(Adversarial):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             fakes = self.generator(z, training=True)
+            added = added_losses(self.generator)
             with tape.stop_recording():
-                terms = self._discriminator_step(x, fakes)
+                terms, of_discriminator = self._discriminator_step(x, fakes)
             loss = LOSSES[self.loss_name].generator(self.discriminator(fakes, training=True))
-        self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        terms |= {"generator_loss": loss, "loss": terms["discriminator_loss"] + loss}
+            scaled = self.optimizer.scale_loss(loss + added)
+        self.optimizer.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
+        terms |= {"generator_loss": loss, "loss": terms["discriminator_loss"] + loss + of_discriminator + added}
         for name, tracker in self._trackers.items():
             tracker.update_state(terms[name])
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def _discriminator_step(self, x, fakes):
-        """Moves the discriminator alone; returns the terms of its loss by name."""
+        """Moves the discriminator alone; returns the terms of its loss by name, and what its layers add to it."""
         import tensorflow as tf
 
         variables = self.discriminator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            terms, total = self.discriminator_terms(x, fakes)
-        self.discriminator_optimizer.apply(tape.gradient(total, [v.value for v in variables]), variables)
-        return terms
+            terms, total, added = self.discriminator_terms(x, fakes)
+            scaled = self.discriminator_optimizer.scale_loss(total + added)
+        self.discriminator_optimizer.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
+        return terms, added
 
     def discriminator_terms(self, x, fakes):
-        """({name: term}, what the discriminator minimizes) for real and generated examples (B, ...)."""
+        """({name: term}, what the discriminator minimizes, what its layers add to that) for real and generated examples
+        (B, ...)."""
         terms, network = {}, self._with_features or self.discriminator
-        real, fake = network(x, training=True), network(fakes, training=True)  # apart: batch normalization mixes a batch
+        real = network(x, training=True)  # apart from the fakes: batch normalization mixes a batch
+        added = added_in_call(network)
+        fake = network(fakes, training=True)
+        added += added_losses(network)
         if self.entropy_weight:
             (real, of_real), (fake, of_fake) = real, fake
             terms["representation_entropy"] = representation_entropy(of_real) + representation_entropy(of_fake)
@@ -142,7 +146,7 @@ class GenerativeAdversarialNetwork(Adversarial):
         if self.penalty_weight:
             terms["gradient_penalty"] = gradient_penalty(self.discriminator, x, fakes, self._seeds)
             total = total + self.penalty_weight * terms["gradient_penalty"]
-        return terms, total + self.entropy_weight * terms.get("representation_entropy", 0.0)
+        return terms, total + self.entropy_weight * terms.get("representation_entropy", 0.0), added
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("penalty_weight", "entropy_weight", "seed")}
@@ -154,13 +158,6 @@ class GenerativeAdversarialNetwork(Adversarial):
     def from_config(cls, config):
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")}
         return cls(**{**config, **parts})
-
-    def get_compile_config(self):
-        optimizers = {"optimizer": self.optimizer, "discriminator_optimizer": self.discriminator_optimizer}
-        return {name: keras.saving.serialize_keras_object(one) for name, one in optimizers.items()}
-
-    def compile_from_config(self, config):
-        self.compile(**{name: keras.saving.deserialize_keras_object(one) for name, one in config.items()})
 
 
 def _check(generator, discriminator, loss, weights):

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from echo_tf import inputs
 from echo_tf.distortions import CallableDistortion, Distortion, distortion_of
 from echo_tf.guards import on_tensorflow_cpu
-from echo_tf.heads import RANGES, WIDER, activation_of, outputs_of
+from echo_tf.heads import outputs_of
 from echo_tf.precision import in_precision
 
 
@@ -211,17 +212,8 @@ def _check_images(images, decoder, measure, check_range):
         raise ValueError(
             f"images must have the shape of the decoder's output, {tuple(output.shape[1:])}, got {images.shape[1:]}."
         )
-    head = (RANGES | WIDER).get(activation_of(output)) if output is not None else None
-    if check_range and head == RANGES["tanh"] and images.min() >= 0:
-        raise ValueError(
-            f"images have values {images.min():g}..{images.max():g}, none below 0, but the decoder's output lies in -1..1: "
-            "scale them as the decoder's training images were (2 x - 1 from 0..1)."
-        )
-    for whose, limits in (("the distortion takes", measure.limits), ("the decoder's output lies in", head)):
-        if check_range and limits is not None and not limits[0] <= images.min() <= images.max() <= limits[1]:
-            raise ValueError(
-                f"images have values {images.min():g}..{images.max():g}, but {whose} {limits[0]:g}..{limits[1]:g}: scale them."
-            )
+    if check_range:
+        inputs.check_range(images.min(), images.max(), measure.limits, None if output is None else measure.range_of(output))
 
 
 def _layers_of(decoder):

@@ -43,7 +43,7 @@ def keras_step():
     hidden = [layer for _ in range(DEPTH) for layer in (layers.Dense(HIDDEN), layers.LeakyReLU(0.2))]
     discriminator = keras.Sequential([keras.Input((PIXELS,)), *hidden, layers.Dense(1)])
     model = GenerativeAdversarialNetwork(generator, discriminator, penalty_weight=WEIGHT)
-    model.compile(FusedAdam(RATE, *BETAS), FusedAdam(RATE, *BETAS))
+    model.compile(FusedAdam(RATE, *BETAS), discriminator_optimizer=FusedAdam(RATE, *BETAS))
     x = tf.constant(np.random.default_rng(0).random((BATCH, PIXELS)), tf.float32)
     step = tf.function(lambda: model.train_step((x,))["loss"])
     return lambda: step().numpy()

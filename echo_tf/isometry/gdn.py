@@ -12,20 +12,22 @@ import numpy as np
 from keras import ops
 
 from echo_tf import arguments
+from echo_tf.guards import at_least_float32
 
 FIRST_OTHERS = 1e-6  # gamma between channels at first: at 0, the square that it is would have no slope
 
 
 class _Normalization(keras.layers.Layer):
-    """What GDN and IGDN share: beta and gamma, both squares of what is trained, so that neither is negative.
+    """What GDN and IGDN share: beta and gamma, both squares of what is trained, so that neither is negative. Computes in
+    float32 or better: the square of 300 is beyond float16.
 
     Args:
         smallest_beta: the lower bound of beta, so that nothing is divided by 0.
         first_gamma: gamma starts as this times the identity, beta as 1.
     """
 
-    def __init__(self, smallest_beta=1e-6, first_gamma=0.1, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, smallest_beta=1e-6, first_gamma=0.1, dtype=None, **kwargs):
+        super().__init__(dtype=at_least_float32(dtype), **kwargs)
         for name, value in (("smallest_beta", smallest_beta), ("first_gamma", first_gamma)):
             arguments.number(name, value, "(0, 1)")
         self.smallest_beta, self.first_gamma = smallest_beta, first_gamma

@@ -8,9 +8,8 @@ from echo_tf.adversarial.collapse import indicators
 from echo_tf.adversarial.network import GenerativeAdversarialNetwork
 from echo_tf.channels import GaussianSample
 from echo_tf.errors import InputError
-from echo_tf.heads import RANGES, activation_of
 from echo_tf.kinds._networks import builder_of, check_network
-from echo_tf.kinds._training import data_of, num_training_images, packed_images, tested
+from echo_tf.kinds._training import check_range, data_of, num_training_images, packed_images
 from echo_tf.optimizers import FusedAdam
 from echo_tf.penalties import MaximumMeanDiscrepancy
 from echo_tf.runs.fitting import fit
@@ -18,6 +17,7 @@ from echo_tf.runs.tensorboard_log import TensorBoardLog
 
 SHOWN = 20  # samples, and test images with their reconstructions, that a record keeps
 AT_ONCE = 250  # images through a network
+HELD_OUT = 10  # one of so many training images, at most, where a dataset has no test split
 MOST_CODES = 1_000  # that are held against draws
 
 
@@ -27,7 +27,7 @@ def perform_gan(settings, place):
     unit = "_nats" if settings.loss == "non_saturating" else ""
     columns = {name: f"{name}{unit}" for name in ("discriminator_loss", "generator_loss")}
     columns |= {name: name for name in ("gradient_penalty", "representation_entropy")}
-    return _perform(settings, place, _build_gan, columns, lambda model, data: {})
+    return _perform(settings, place, _build_gan, columns, lambda model, *test: {})
 
 
 def perform_aae(settings, place):
@@ -35,33 +35,56 @@ def perform_aae(settings, place):
     check_network(settings, place.network(settings.network), ("encoder", "decoder", "discriminator"))
     columns = {"distortion": "distortion_sse", "discriminator_loss": "discriminator_loss_nats"}
     columns["encoder_loss"] = "encoder_loss_nats"
-    return _perform(settings, place, _build_aae, columns, lambda model, data: _tested_aae(settings, place, model, data))
+    return _perform(settings, place, _build_aae, columns, lambda model, *test: _tested_aae(settings, place, model, *test))
 
 
 def _perform(settings, place, build, columns, test):
     data, said = data_of(settings, place)
-    number = num_training_images(settings, data)
+    used, held = _divided(settings, data)
     try:
         model, optimizers = build(settings, place.network(settings.network), data.image_shape)
     except ValueError as error:
         raise InputError(f"{settings.network} cannot be built for {settings.kind} on {settings.dataset}: {error}") from error
-    _check_range(settings, data, model.decoder)
+    check_range(settings, data, model)
     trained = fit(
         model,
-        lambda rows: (data.floats("train", rows),),
-        number,
+        lambda rows: (data.floats("train", used[rows]),),
+        len(used),
         settings,
         place,
         columns=columns,
         holders={"model": model, **optimizers},
         callbacks=lambda: [TensorBoardLog(place.folder / "tensorboard", np.zeros((0, 1)))],  # numbers alone
     )
-    payload = {"data": {"train_images_used": number, **said}, "parameters": model.count_params(), **trained.said()}
+    said |= {"train_images_used": len(used), **({} if held is None else {"held_out_images": len(held)})}
+    payload = {"data": said, "parameters": model.count_params(), **trained.said()}
     if trained.diverged:
         return payload
-    payload |= {**_samples(settings, data, number, model, place), **test(model, data)}
+    split, rows = ("test", slice(None)) if held is None else ("train", held)
+    x, labels = data.floats(split, rows), (_labels(data, "train", used), _labels(data, split, rows))
+    payload |= _samples(settings, data, used, x, labels, model, place)
+    payload |= test(model, data, x, "test" if held is None else "held_out")
     place.keep(model)
     return payload
+
+
+def _divided(settings, data):
+    """The rows of the training images that are trained on, and those that are held out for the test (None: there is a test
+    split): of what `train_images` leaves, or else a tenth, at random and always the same."""
+    number, whole = num_training_images(settings, data), len(data.splits["train"])
+    used, left = np.arange(number), np.arange(number, whole)
+    if "test" in data.splits:
+        return used, None
+    random = np.random.default_rng(0)
+    if len(left) < 2:
+        left = np.sort(random.permutation(number)[: min(settings.samples, number // HELD_OUT)])
+        used = np.setdiff1d(used, left)
+    if len(left) < 2 or len(used) < settings.batch_size:
+        raise InputError(
+            f"{data.name} has no test split, so that up to a tenth of its {number} training images is held out: that leaves "
+            f"{len(used)} for batches of {settings.batch_size} and {len(left)} for the test: take a smaller batch_size."
+        )
+    return used, np.sort(random.permutation(left)[: settings.samples])
 
 
 def _build_gan(settings, network, image_shape):
@@ -69,8 +92,7 @@ def _build_gan(settings, network, image_shape):
     discriminator = builder_of(settings, network, "discriminator", image_shape)()
     weights = settings.penalty_weight, settings.entropy_weight
     model = GenerativeAdversarialNetwork(generator, discriminator, settings.loss, *weights, seed=settings.seed)
-    model.compile(_adam(settings, settings.learning_rate), _adam(settings, settings.discriminator_learning_rate))
-    return model, {"optimizer": model.optimizer, "discriminator_optimizer": model.discriminator_optimizer}
+    return _compiled(model, settings)
 
 
 def _build_aae(settings, network, image_shape):
@@ -81,49 +103,36 @@ def _build_aae(settings, network, image_shape):
     decoder = builder_of(settings, network, "decoder", image_shape)(latent_dim=settings.latent_dim)
     discriminator = builder_of(settings, network, "discriminator", (settings.latent_dim,))()
     model = AdversarialAutoencoder(encoder, decoder, discriminator, seed=settings.seed)
-    rates = settings.learning_rate, settings.discriminator_learning_rate, settings.encoder_learning_rate
-    model.compile(*(_adam(settings, rate) for rate in rates))
-    names = ("optimizer", "discriminator_optimizer", "encoder_optimizer")
-    return model, {name: getattr(model, name) for name in names}
+    return _compiled(model, settings)
 
 
-def _adam(settings, rate):
-    return FusedAdam(rate or settings.learning_rate, settings.beta_1, settings.beta_2)
+def _compiled(model, settings):
+    """The compiled model, and its optimizers by name."""
+    rates = {name: getattr(settings, name.replace("optimizer", "learning_rate")) for name in model.parts if name != "optimizer"}
+    rates = {"optimizer": settings.learning_rate, **rates}
+    betas = settings.beta_1, settings.beta_2
+    model.compile(**{name: FusedAdam(rate or settings.learning_rate, *betas) for name, rate in rates.items()})
+    return model, {name: getattr(model, name) for name in model.parts}
 
 
-def _check_range(settings, data, decoder):
-    """Refuses a decoder whose output cannot have, or goes beyond, the values of the data."""
-    head = RANGES.get(activation_of(decoder.outputs[0]))
-    if head is not None and tuple(data.limits) != head:
-        there, wanted = (f"{low:g}..{high:g}" for low, high in (data.limits, head))
-        raise InputError(
-            f"the decoder of {settings.network} gives values within {wanted}, but those of {data.name} lie within {there}: "
-            f"set pixel_range=[{head[0]:g}, {head[1]:g}], or take another network."
-        )
+def _labels(data, split, rows):
+    given = data.labels.get(split)
+    return None if given is None else np.asarray(given)[rows]
 
 
-def _samples(settings, data, number, model, place):
+def _samples(settings, data, used, test, labels, model, place):
     """What tells a collapse, and some samples to look at."""
     parts = []
     for first in range(0, settings.samples, AT_ONCE):
         place.check()
         parts.append(model.generate(min(AT_ONCE, settings.samples - first)))
     samples = np.concatenate(parts)
-    test, split = tested(settings, place)
-    labels = {name: data.labels.get(name) for name in ("train", split)}
-    train_labels = None if labels["train"] is None else np.asarray(labels["train"])[:number]
-    if split == "train":  # held out are those of the training images that were not used, or the last ones
-        held = slice(number, None) if number < len(data.splits["train"]) else slice(-len(samples), None)
-        test, test_labels = data.floats("train", held), None if train_labels is None else np.asarray(data.labels["train"])[held]
-    else:
-        test_labels = labels[split]
-    found = indicators(samples, data.floats("train", slice(number)), test, train_labels, test_labels)
+    found = indicators(samples, data.floats("train", used), test, *labels)
     shown = packed_images(data, samples[:SHOWN])
     return {"collapse": found, **({"examples": {"samples": shown}} if shown else {})}
 
 
-def _tested_aae(settings, place, model, data):
-    x, split = tested(settings, place)
+def _tested_aae(settings, place, model, data, x, split):
     codes, errors, outputs = [], [], []
     for first in range(0, len(x), AT_ONCE):
         place.check()

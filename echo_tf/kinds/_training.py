@@ -6,6 +6,7 @@ from functools import partial
 import keras
 import numpy as np
 
+from echo_tf import inputs
 from echo_tf.disentangle.selection import dependent, thinned
 from echo_tf.distortions import Gaussian
 from echo_tf.errors import InputError
@@ -34,7 +35,7 @@ def perform(settings, place):
     data, said = data_of(settings, place)
     number = num_training_images(settings, data)
     model = build(settings, network, data.image_shape)
-    _check_range(settings, data, model)
+    check_range(settings, data, model)
     if hasattr(model.marginal, "start_from"):
         if number < settings.pseudo_inputs:
             raise InputError(f"setting 'pseudo_inputs' is {settings.pseudo_inputs}, but {data.name} has {number} images.")
@@ -101,9 +102,10 @@ def build(settings, network, image_shape):
         if settings.objective == "decomposed":
             parts = (model.encoder, model.channel, model.decoder, model.marginal, model.measure_of_distortion)
             model = DecomposedAutoencoder(*parts, model.beta, model.penalties)
+        model.build((None, *image_shape))
+        model.check_batches(settings.batch_size)
     except ValueError as error:  # a size that the network cannot take, a flow on another backend
         raise InputError(f"{settings.network} cannot be built for {settings.method} on {settings.dataset}: {error}") from error
-    model.build((None, *image_shape))
     model.compile(FusedAdam(settings.learning_rate, epsilon=settings.adam_epsilon))
     model.optimizer.build(model.trainable_variables)
     return model
@@ -135,13 +137,18 @@ def num_training_images(settings, data):
     return number
 
 
-def _check_range(settings, data, model):
-    low, high = model.measure_of_distortion.limits or (-np.inf, np.inf)
-    if not low <= data.limits[0] <= data.limits[1] <= high:
+def check_range(settings, data, model):
+    """Refuses data whose range the distortion does not take, or the decoder's output cannot meet."""
+    measure = model.measure_of_distortion
+    head = measure.range_of(model.decoder.outputs[0])
+    try:
+        inputs.check_range(*data.limits, measure.limits, head)
+    except ValueError as error:
+        wanted = f"[{head[0]:g}, {head[1]:g}]" if head else "[0, 1]"
+        way_out = f"pixel_range={wanted}" if hasattr(settings, "pixel_range") else "distortion=gaussian"
         raise InputError(
-            f"setting 'distortion' is {settings.distortion!r}, which takes values within {low:g}..{high:g}, but those of "
-            f"{data.name} lie within {data.limits[0]:g}..{data.limits[1]:g}: take distortion=gaussian, or scale them."
-        )
+            f"{data.name} does not fit {settings.network} and its distortion: {error} Take {way_out}, or another network."
+        ) from error
 
 
 def _callbacks(settings, place, data):

@@ -90,6 +90,8 @@ def _begin(settings):
     """Puts Keras into the state in which every run begins, whatever ran before in this process."""
     import keras
 
+    keras.config.set_floatx("float32")  # whatever another project has written into Keras's own configuration
+    keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy(settings.dtype_policy)
     if settings.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
