@@ -120,7 +120,7 @@ def test_bounds_through_the_draws_are_unbiased_estimates_from_both_sides():
         lower, upper = bound_of(finished(rounds.lower(table))), bound_of(finished(rounds.upper(table)), upper=True)
         found.append([np.exp(lower - exact).mean(), np.exp(exact - upper).mean()])
     mean, error = np.mean(found, 0), np.std(found, 0) / 20**0.5
-    assert (np.abs(mean - 1) < 4 * error).all() and (error < 0.02).all()
+    assert (np.abs(mean - 1) < 4 * error).all() and (error < 0.05).all()
 
 
 def test_too_few_draws_are_refused():
