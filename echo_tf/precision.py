@@ -20,6 +20,8 @@ def in_precision(layer: keras.Layer, dtype: str) -> keras.Layer:
     try:
         made = type(layer).from_config(_replaced(layer.get_config(), dtype))
         made.set_weights([_cast(weight, dtype) for weight in layer.get_weights()])
+        if computes_in_half(made):
+            raise ValueError("a layer of it computes in half precision whatever it is told")
         return made
     except Exception as error:
         said = " ".join(str(error).split())[:200]

@@ -40,20 +40,6 @@ def test_log_z_of_two_latents_is_the_grid_s_up_to_high_beta():
     assert np.abs((found.distortion - exact.distortion).mean(1))[-4:].max() < 0.02
 
 
-def test_a_grid_gives_the_linear_decoder_s_closed_form():
-    case = Linear(latents=2, scales=(10.0, 2.0))
-    betas = np.array([30_000.0, 0.1, 1.0, 30.0, 1000.0])  # the highest ones need cells of a hundredth of the first ones' side
-    log_z, distortion = case.exact(betas)
-    found = grid(case.target(), betas)
-    assert np.allclose(found.distortion, distortion, atol=2e-3) and np.allclose(found.log_z, log_z, atol=2e-3)
-
-
-def test_a_grid_warns_of_posteriors_narrower_than_its_cells():
-    case = Linear(latents=2, scales=(100.0, 50.0), images=1)
-    with pytest.warns(UserWarning, match="narrow for the cells"):
-        grid(case.target(), np.array([8.0]))
-
-
 def test_a_preconditioner_makes_wide_and_narrow_directions_relax_alike():
     case = Linear(latents=12, images=6, scales=tuple(np.geomspace(30, 0.01, 12)))
     errors = {}

@@ -6,10 +6,16 @@ import numpy as np
 
 
 class Exact(NamedTuple):
-    """Arrays (R, B): of each beta and image, the distortion in its own unit, and log Z in nats."""
+    """Arrays (R, B): of each beta and image, the distortion in its own unit, and log Z in nats.
+
+    error: of log Z, (R, B), nats, as two rules of integration tell; None: of a closed form.
+    reach: codes from -reach to reach in each dimension are covered; None: all.
+    """
 
     distortion: np.ndarray
     log_z: np.ndarray
+    error: np.ndarray | None = None
+    reach: float | None = None
 
     def curve(self, betas: np.ndarray) -> np.ndarray:
         """(R, 3): rate, distortion and -log Z, means over the images."""

@@ -141,8 +141,11 @@ def simulated(target: Target, beta: float, number: int, seed, simulate: Callable
         (images (number, ...), codes (number, k)). Images are not clipped to the range of the decoder's output.
 
     Raises:
-        ValueError: for a distortion whose constant depends on z, or whose density is not known.
+        ValueError: for a distortion whose constant depends on z, or whose density is not known; for a prior whose draws are not
+            of its density.
     """
+    if not target.is_bound:
+        raise ValueError('the prior\'s draws are not of its density (a mixture "product"): neither round bounds log Z.')
     rng = np.random.default_rng(seed)
     codes = target.sample_prior(number, rng.integers(2**31, size=2))
     f = np.asarray(target.decoded(codes), np.float64)

@@ -9,7 +9,10 @@ def prior_of(model, draws: int = 20_000, seed: int = 0):
     """The prior of a `RateDistortionAutoencoder` as a TFP distribution, None for N(0, I).
 
     Echo has no prior: its rate is measured against q(z), whose density is not known. A mixture of Gaussians fitted to draws of
-    q(z) stands for it; the curve's rate is then above that of q(z) itself by KL(q || fitted), at most.
+    q(z) stands for it. At each beta the curve's -log Z = R + beta D is then above that under q itself by E log(q / fitted) at
+    most, where z is of the channel that is optimal under q, averaged over the images. That is KL(q || fitted) only where such
+    codes are distributed as q is; images whose codes lie where the fit is too low pay more, up to the greatest log(q / fitted)
+    there is. As q is not known, neither is this.
 
     Args:
         model: with a standard normal marginal, or an Echo channel that has been adapted.
@@ -65,8 +68,10 @@ class ScaleMixture:
 
     Reference: "Evaluating Lossy Compression Rates of Deep Generative Models", section 6. "joint" is that density, whose rate
     is above that of N(0, I) by -log(1 - w) nats at most. "product" is the product of such mixtures of each latent alone, as in
-    the released code, whose draws are those of "joint" all the same, and whose density has no gradient in its HMC (the
-    acceptance puts that right): the rate is far higher then, 17 nats in place of 5 at w = 0.99 and 10 latents.
+    the released code, whose density has no gradient in its HMC (the acceptance puts that right). Its draws, where chains start,
+    are those of "joint" all the same, as in that code (`draws_are_of_density` is False): so the mean of the weights is not Z,
+    but too large where the joint density is above the product, as it is in the middle (e.g. twice Z at k = 3, w = 0.5), and
+    -log Z is no upper bound, nor has it a BDMC gap. It is there to show what the released code does.
 
     Args:
         latent_dim: k. weight: w. scale: of the wide component. density: "joint" or "product".
@@ -82,6 +87,7 @@ class ScaleMixture:
         arguments.number("scale", scale, "(0, inf)")
         arguments.choice("density", density, ("joint", "product"))
         self.latent_dim, self.weight, self.scale, self.density = latent_dim, weight, scale, density
+        self.draws_are_of_density = density == "joint" or latent_dim == 1
         self.event_shape = (latent_dim,)
 
     def sample(self, number, seed):

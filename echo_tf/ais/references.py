@@ -1,126 +1,173 @@
 """Exact curves, where there are any: what the estimates are held against."""
 
-import warnings
-from typing import NamedTuple
+from collections.abc import Callable
 
+import keras
 import numpy as np
 
+from echo_tf.ais import plane
 from echo_tf.ais.averages import Exact
+from echo_tf.ais.decoders import GaussianBlur
 from echo_tf.ais.target import Target
 from echo_tf.distortions import Gaussian, SquaredError
+from echo_tf.precision import without_tensor_float_32
 
-CELL, PARENTS = 0.02, 300  # side of a cell, and blocks of 2 x 2 cells a side: codes within -6..6
-COARSE = 10.0  # up to this beta, such cells are small enough: posteriors of images in [0, 1] are wider
-NEGLIGIBLE = 15.0  # nats below the best cell
-TOLERATED = 0.1  # nats
-AT_ONCE = 20_000
+LINEAR = keras.layers.InputLayer, keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute, GaussianBlur
+NORMALIZED = 0.01  # nats that a prior's density may be from adding up to 1
+DRAWS = 1_000  # of the prior, for its width
+NUMBERS = 2_000_000  # of decoded images at once
+IMAGES = 100  # whose distortions are held at once
 
 
 def linear(target: Target, betas: np.ndarray) -> Exact:
     """The curve of a linear decoder under N(0, I) in closed form; see `echo_tf.theory.linear_vae`.
 
     Raises:
-        ValueError: for a decoder that is not one dense layer, another prior, or a distortion that is not quadratic.
+        ValueError: as `check_linear`.
     """
     from echo_tf.theory.linear_vae import linear_vae_per_image, linear_vae_squared_error_per_image
 
-    weights = [np.asarray(w, np.float64) for w in getattr(target.decoder, "weights", ())]
-    shapes = [w.ndim for w in weights]
-    if target.prior is not None or shapes != [2, 1] or not isinstance(target.measure, (Gaussian, SquaredError)):
-        raise ValueError("a linear decoder (one dense layer, no activation), N(0, I) and a quadratic distortion are needed.")
+    check_linear(target)
+    target = target.in_double()
+    # what it makes of no code and of the unit codes tells all of a linear decoder
+    outputs = np.asarray(target.decoded(np.eye(target.latent_dim + 1, target.latent_dim, -1)))
+    bias, *columns = outputs.reshape(len(outputs), -1)
+    weights = (np.array(columns) - bias).T
     images = np.asarray(target.images, np.float64).reshape(target.num_images, -1)
     if isinstance(target.measure, SquaredError):
-        found = linear_vae_squared_error_per_image(weights[0].T, weights[1], images, betas)
+        found = linear_vae_squared_error_per_image(weights, bias, images, betas)
     else:
         variance = float(np.exp(np.asarray(target.measure.log_variance)))
-        found = linear_vae_per_image(weights[0].T, weights[1], images, betas, variance)
+        found = linear_vae_per_image(weights, bias, images, betas, variance)
     return Exact(found.distortion, found.log_z_nats)
 
 
-def grid(target: Target, betas: np.ndarray) -> Exact:
-    """The curve of a decoder of two-dimensional codes, by a sum over cells of the plane; raises ValueError for other codes.
+def check_linear(target: Target) -> None:
+    """Raises ValueError unless there is a closed form: a linear decoder, N(0, I), a quadratic distortion.
 
-    Up to beta 10 these are all cells of a grid; for every further factor of 4 in beta, each cell that still counts is split
-    into 4, as posteriors shrink with 1 / sqrt(beta). Warns where they are too narrow for the cells: where two halves of them,
-    taken like the squares of a chessboard, disagree.
+    Linear is a decoder made of nothing but dense layers without activation, layers that change the shape, and blurs. Values at
+    some codes would not tell: a decoder can be linear at all of them and bend elsewhere.
     """
+    bends = _not_linear(target.decoder)
+    if bends or target.prior is not None or type(target.measure) not in (Gaussian, SquaredError):
+        prior = "N(0, I)" if target.prior is None else type(target.prior).__name__
+        raise ValueError(
+            "the closed form needs a linear decoder (dense layers without activation), N(0, I) and a quadratic distortion, got "
+            f"{bends or 'a linear decoder'}, {prior} and {type(target.measure).__name__}."
+        )
+
+
+def _not_linear(part):
+    """What of a decoder is not known to be linear, None if all is."""
+    if type(part) in LINEAR:
+        return None
+    if type(part) is keras.layers.Dense:
+        bent = part.activation is not keras.activations.linear
+        return f"a dense layer with the activation {getattr(part.activation, '__name__', part.activation)!r}" if bent else None
+    inner = part.layers if type(part) is keras.Sequential else getattr(part, "operations", ())
+    if type(part).__module__.startswith("keras.") and inner:  # a subclass may do otherwise than its layers
+        return next(filter(None, map(_not_linear, inner)), None)
+    return f"{type(part).__name__} {getattr(part, 'name', '')!r}"
+
+
+def grid(target: Target, betas: np.ndarray, between: Callable[[], None] = lambda: None, progress: bool = False) -> Exact:
+    """The curve of a decoder of two-dimensional codes, by integration over the plane; see `echo_tf.ais.plane`.
+
+    Covered are the codes of a square that is 16 times as wide as the prior's draws, -64 to 64 for N(0, I), in cells that are
+    split where they count. All is computed in float64, with the normalized density of the prior. The result says how far off
+    log Z is, as two rules of integration tell, and how far the square reaches.
+
+    What no point of the first cells shows is not found: a decoder that is better only in a spot narrower than a tenth
+    of the prior's width, or of the distance from 0 farther out.
+
+    Args:
+        target: of codes of two dimensions.
+        betas: inverse temperatures, in any order.
+        between: called every few thousand codes.
+        progress: whether to show a bar.
+
+    Raises:
+        ValueError: as `check_grid`; for a prior whose density does not add up to 1 there; where codes at the square's edge
+            count; where more cells are needed than `plane.MOST`.
+    """
+    from tqdm import tqdm
+
+    check_grid(target)
+    evaluated = _Evaluation(target.in_double(), between)
+    start, order = evaluated.start(), np.argsort(betas)
+    points = plane.points_of(start.centers, start.sides)
+    found = np.empty((3, len(betas), target.num_images))
+    for j in tqdm(range(target.num_images), desc="grid", unit="image", disable=not progress, leave=False):
+        if j % IMAGES == 0:
+            distortions = evaluated.distortions(points, range(j, min(j + IMAGES, target.num_images)))
+        cells = start._replace(distortion=distortions[j % IMAGES])
+        for i in order:
+            cells, integral = plane.integrate(cells, float(betas[i]), evaluated.of_image(j))
+            if integral.edge > integral.log_z - plane.NEGLIGIBLE:
+                raise ValueError(_too_far(f"of image {j} at beta {betas[i]:g}", evaluated.reach))
+            found[:, i, j] = integral.distortion, integral.log_z, integral.error + evaluated.missing
+    return Exact(*found, evaluated.reach)
+
+
+def check_grid(target: Target) -> None:
+    """Raises ValueError for codes of another size than two, or a decoder that cannot compute in float64."""
     if target.latent_dim != 2:
         raise ValueError(f"a grid needs codes of two dimensions, got {target.latent_dim}.")
-    evaluated, order = _Evaluation(target), np.argsort(betas)
-    axis = (np.arange(PARENTS) + 0.5) * 2 * CELL - PARENTS * CELL
-    parents = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    codes = _split(parents, CELL)
-    log_prior, distortions = evaluated(codes, range(target.num_images))
-    log_prior -= np.logaddexp.reduce(log_prior, axis=None)  # of the cells, whatever the constant
-    constant = log_prior.flat[0] - float(target.log_prior(evaluated.tensor(codes[:1, 0]))[0])
-    found, worst = np.empty((len(betas), 2, target.num_images)), 0.0
-    for j in range(target.num_images):
-        cells, size, limit = _Cells(codes, log_prior, distortions[j]), CELL, COARSE
-        for i in order:
-            while betas[i] > limit:
-                kept = cells.codes[cells.count_from(limit)]
-                size, limit = size / 2, limit * 4
-                children = _split(kept, size)
-                log_density, (d,) = evaluated(children, [j])
-                cells = _Cells(children, log_density + constant + 2 * np.log(size / CELL), d)
-            found[i, 0, j], found[i, 1, j], error = cells.sums(betas[i])
-            worst = max(worst, error)
-    if worst > TOLERATED:
-        said = f"the posteriors are narrow for the cells of the grid: log Z may be wrong by {worst:.2g} nats."
-        warnings.warn(said, stacklevel=2)
-    return Exact(found[:, 1], found[:, 0])
+    target.in_double()
 
 
-class _Cells(NamedTuple):
-    """Cells of the plane in blocks of four; codes (n, 4, 2), log prior mass (n, 4) and distortion (n, 4) of their centers."""
-
-    codes: np.ndarray
-    log_prior: np.ndarray
-    distortion: np.ndarray
-
-    def sums(self, beta):
-        """(log Z, D, how much log Z of two halves of the cells differ)."""
-        logs = self.log_prior - beta * self.distortion
-        log_z = np.logaddexp.reduce(logs, axis=None)
-        halves = [np.logaddexp.reduce(logs[:, half], axis=None) for half in ([0, 3], [1, 2])]
-        return log_z, (np.exp(logs - log_z) * self.distortion).sum(), abs(halves[0] - halves[1]) / 2
-
-    def count_from(self, beta):
-        """Which cells can still count at this beta or a higher one, as far as their block tells of what is within a cell."""
-        cost = beta * self.distortion - self.log_prior
-        inside = beta * (self.distortion.max(1) - self.distortion.min(1))[:, None]
-        return cost - inside < cost.min() + NEGLIGIBLE
-
-
-def _split(centers, size):
-    """The centers (n, 4, 2) of the four cells of a size about each center (n, 2)."""
-    corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * size / 2
-    return centers[:, None] + corners
+def _too_far(what, reach):
+    return f"codes beyond the grid, which covers -{reach:g}..{reach:g}, may count for the posterior {what}: take no grid there."
 
 
 class _Evaluation:
-    """Log prior density and distortions of codes (n, 4, 2): (n, 4), and (n, 4) of each of some images."""
+    """Log prior densities and distortions of codes (n, 25, 2)."""
 
-    def __init__(self, target):
+    def __init__(self, target, between):
         import tensorflow as tf
 
-        self.target = target
+        self.target, self.between = target, between
         self.decoded = tf.function(target.decoded, input_signature=[tf.TensorSpec((None, 2), target.precision)])
+        self.constant = np.log(2 * np.pi) if target.prior is None else 0.0  # of the density, which `Target` leaves out
+        draws = np.abs(target.sample_prior(DRAWS, (20_170, 2)))
+        self.half = float(2.0 ** np.ceil(np.log2(draws.max())))
+        self.reach, self.missing = self.half * 2**plane.RINGS, 0.0
 
-    def tensor(self, codes):
-        import tensorflow as tf
+    def start(self) -> plane.Cells:
+        """The cells that tell the prior, without distortions."""
+        centers, sides = plane.tiles(self.half)
+        points = plane.points_of(centers, sides)
+        cells = plane.Cells(centers, sides, self.log_prior(points), np.zeros(points.shape[:2]))
+        cells, whole = plane.integrate(cells, 0.0, lambda codes: (self.log_prior(codes), np.zeros(codes.shape[:2])))
+        if not abs(whole.log_z) < NORMALIZED:
+            raise ValueError(
+                f"the prior's density must be normalized and lie within -{self.reach:g}..{self.reach:g}, as far as the grid "
+                f"reaches: there it adds up to {np.exp(whole.log_z):.4g}."
+            )
+        self.missing = abs(whole.log_z)
+        return cells
 
-        return tf.constant(codes, self.target.precision)
+    def of_image(self, j):
+        """As `plane.integrate` takes it."""
+        return lambda codes: (self.log_prior(codes), self.distortions(codes, [j])[0])
 
-    def __call__(self, codes, images):
+    def log_prior(self, codes):
+        return self.target.log_prior(codes.reshape(-1, 2)).numpy().reshape(codes.shape[:2]) - self.constant
+
+    @without_tensor_float_32()
+    def distortions(self, codes, images):
+        """(number of images, n, 25)."""
         import tensorflow as tf
 
         flat = codes.reshape(-1, 2)
-        log_prior, distortions = np.empty(len(flat)), np.empty((len(images), len(flat)))
-        for start in range(0, len(flat), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            z = self.tensor(flat[part])
-            log_prior[part], output = self.target.log_prior(z), self.decoded(z)
-            for row, j in zip(distortions, images):
-                row[part] = self.target.measure(tf.repeat(self.target.images[j : j + 1], len(z), axis=0), output)
-        return log_prior.reshape(-1, 4), distortions.reshape(-1, *codes.shape[:2])
+        found = np.empty((len(images), len(flat)))
+        step = max(1, NUMBERS // int(np.prod(self.target.images.shape[1:])))
+        for first in range(0, len(flat), step):
+            self.between()
+            output = self.decoded(tf.constant(flat[first : first + step]))
+            for row, j in zip(found, images):
+                image = tf.repeat(self.target.images[j : j + 1], len(output), axis=0)
+                row[first : first + step] = self.target.measure(image, output)
+        if not np.isfinite(found).all():
+            raise ValueError(f"a grid needs a distortion that is finite for codes within -{self.reach:g}..{self.reach:g}.")
+        return found.reshape(len(images), *codes.shape[:2])

@@ -6,6 +6,7 @@ from echo_tf.ais.sampler import Sampler
 from echo_tf.ais.step_sizes import adapted
 from echo_tf.ais.target import Point, Target
 from echo_tf.ais.transitions import TRANSITIONS
+from echo_tf.precision import without_tensor_float_32
 
 
 def seed_of(seed, step):
@@ -46,7 +47,7 @@ def compiled(target: Target, sampler: Sampler, num_chains: int, tuned: bool, xla
             _, state, sums = tf.while_loop(lambda i, *_: i < count, step, [tf.constant(0), list(state), zeros])
             return state, sums
 
-        target.compiled[key] = tf.function(run, jit_compile=xla)
+        target.compiled[key] = without_tensor_float_32()(tf.function(run, jit_compile=xla))
     return target.compiled[key]
 
 

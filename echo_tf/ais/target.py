@@ -11,7 +11,7 @@ from echo_tf import inputs
 from echo_tf.distortions import CallableDistortion, Distortion, distortion_of
 from echo_tf.guards import on_tensorflow_cpu
 from echo_tf.heads import outputs_of
-from echo_tf.precision import in_precision
+from echo_tf.precision import HALF, in_precision, without_tensor_float_32
 
 
 class Point(NamedTuple):
@@ -40,7 +40,8 @@ class Target:
         distortion: d: "squared_error" (summed), "bernoulli" (the decoder gives logits), a `Distortion` such as
             `Gaussian(variance=...)` or that of a trained model, or a function (x, output) -> (P,).
         latent_dim: k, where neither decoder nor prior tell.
-        precision: "float32" or "float64": of the decoder and the chains. Log weights are float64 always.
+        precision: "float32" or "float64": of the decoder and the chains. A Keras model that computes in less is made again in
+            it, a function that does is refused. Products of float32 are never rounded to TF32. Log weights are float64 always.
         check_range: whether images outside the range of the decoder's output or of the distortion are refused.
 
     Raises:
@@ -68,9 +69,7 @@ class Target:
         self.measure = _in_precision(distortion_of(distortion), precision)
         for output in outputs_of(decoder):
             self.measure.check_head(output)
-        self.decoder = (
-            in_precision(decoder, precision) if precision == "float64" and isinstance(decoder, keras.Model) else decoder
-        )
+        self.decoder = _decoder_in(decoder, precision)
         self.compiled = {}  # of `annealing.compiled`
         self._check_prior()
         if images is not None:
@@ -81,6 +80,25 @@ class Target:
         other = copy.copy(self)
         other._take(images, check_range=False)
         return other
+
+    def in_double(self) -> "Target":
+        """The same in float64. Raises ValueError for a decoder that cannot be made again in it."""
+        if self.precision == "float64":
+            return self
+        if not isinstance(self.decoder, keras.Layer):
+            raise ValueError(
+                'the decoder is a function, which cannot be made in float64: give it so, with precision="float64".'
+            )
+        other = copy.copy(self)
+        other.precision, other.decoder, other.compiled = "float64", _decoder_in(self.decoder, "float64"), {}
+        other.measure = _in_precision(self.measure, "float64")
+        other.images = np.asarray(self.images, np.float64)
+        return other
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the prior's draws are of its density. Else the mean of the weights is not Z, and bounds nothing."""
+        return getattr(self.prior, "draws_are_of_density", True)
 
     @property
     def num_images(self) -> int:
@@ -109,14 +127,17 @@ class Target:
         dtype = self.prior.dtype
         return tf.cast(self.prior.log_prob(tf.cast(z, dtype)), self.precision)
 
+    @without_tensor_float_32()
     def distortion(self, z, images) -> Any:
         """d(x, f(z)), (P,). images: (P, ...)."""
         return self.measure(images, self.decoded(z))
 
+    @without_tensor_float_32()
     def decoded(self, z) -> Any:
         """f(z), (P, ...)."""
         return self.decoder(z, training=False) if isinstance(self.decoder, keras.Layer) else self.decoder(z)
 
+    @without_tensor_float_32()
     def at(self, z, images) -> Point:
         """The `Point` of z (P, k); images (P, ...) of each chain."""
         import tensorflow as tf
@@ -154,7 +175,7 @@ class Target:
 
         z = tf.zeros((1, self.latent_dim), self.precision)
         try:
-            values = self.distortion(z, self.images[:1])
+            output, values = self.decoded(z), self.distortion(z, self.images[:1])
         except (ValueError, tf.errors.InvalidArgumentError) as error:
             said = " ".join(str(error).split())[:300]
             raise ValueError(
@@ -165,18 +186,29 @@ class Target:
             raise ValueError(
                 f"the distortion must give a number an image, (n,), got the shape {tuple(values.shape)} for n = 1."
             )
-        if values.dtype != self.precision:
-            raise ValueError(f"decoder and distortion must compute in {self.precision}, got {values.dtype.name}.")
+        for made in (output, values):
+            if made.dtype != self.precision:
+                raise ValueError(f"decoder and distortion must compute in {self.precision}, got {made.dtype.name}.")
 
     def _check_prior(self):
         if self.prior is None:
             return
+        if getattr(self.prior.dtype, "name", self.prior.dtype) in HALF:
+            raise ValueError(f"the prior must compute in float32 or float64, got {self.prior.dtype}.")
         values = self.prior.log_prob(self.prior.sample(3, seed=(0, 0)))
         if tuple(values.shape) != (3,):
             raise ValueError(
                 f"the prior must give one density a vector, log_prob of shape (n,), got {tuple(values.shape)} for n = 3: "
                 "wrap it in tfd.Independent(prior, 1)."
             )
+
+
+def _decoder_in(decoder, precision):
+    """The decoder, made again where a layer of it computes in less than the precision; one that is a function as it is."""
+    less = HALF if precision == "float32" else (*HALF, "float32")
+    parts = [layer for layer in _layers_of(decoder) if not outputs_of(layer)]  # models of layers compute nothing themselves
+    used = [part.dtype if isinstance(part, keras.layers.InputLayer) else part.compute_dtype for part in parts]
+    return in_precision(decoder, precision) if any(dtype in less for dtype in used) else decoder
 
 
 def _in_precision(measure: Distortion, precision):

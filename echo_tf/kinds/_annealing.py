@@ -20,6 +20,7 @@ from echo_tf.ais.step_sizes import StepSizes
 from echo_tf.ais.target import Target
 from echo_tf.errors import InputError
 from echo_tf.kinds._training import data_of, packed_images, tested
+from echo_tf.precision import in_precision, without_tensor_float_32
 
 SECONDS_BETWEEN_SAVES = 30
 ENCODED = 1_000  # test images
@@ -40,6 +41,8 @@ def perform(settings, place):
             annealing = preliminary_round(target, plan, seed)
         else:
             annealing = formal_round(target, plan, seed, table_of(settings, place))
+            # before the first step, so that what has no exact curve is refused here
+            exact = exact_curve(settings, target, annealing.schedule.recorded, place)
     except ValueError as error:
         raise InputError(f"{settings.run_path}: {error}") from error
     annealing, _ = run_rounds(place, [Job(lambda found: annealing)], lambda rounds, present: present.done)
@@ -62,6 +65,8 @@ def perform(settings, place):
         "acceptance_out_of_range": int(out_of_range(found, plan.sampler.acceptance, annealing.scale).any(axis=1).sum()),
         "not_finite": int(found.failed.sum()),
         "target": target.digest,
+        "tensor_float_32": False,  # see `Target`
+        "neg_log_z_is_bound": target.is_bound,
     }
     if settings.round == "preliminary":
         place.attach("step_sizes", annealing.tuned(plan.tuned_for).arrays())
@@ -69,13 +74,21 @@ def perform(settings, place):
         of_images = {name: getattr(found, name) for name in ("betas", "log_z", "distortion", "ess", "acceptance")}
         payload["encoder"] = encoder_point(settings, model, unit, place)
         payload |= reconstructions(settings, annealing, images, image_decoder(settings, model), place)
-        if settings.reference:
-            exact = {"linear_vae": linear, "grid": grid}[settings.reference](target, found.betas)
+        if exact is not None:
             columns = [f"exact_{name}" for name in ("rate_nats", f"distortion_{unit}", "neg_log_z_nats")]
             curve[columns] = exact.curve(found.betas)
             of_images |= {"exact_log_z": exact.log_z, "exact_distortion": exact.distortion}
+            if exact.error is not None:
+                payload["reference"] = {"codes_within": exact.reach, "error_nats": _short(exact.error.max())}
         place.attach("images", of_images)
     return {**payload, "curve": {name: [_short(value) for value in values] for name, values in curve.items()}}
+
+
+def exact_curve(settings, target, betas, place):
+    """The `Exact` that the settings ask for, or None. Raises ValueError where there is none."""
+    if settings.reference == "grid":
+        return grid(target, betas, place.check, place.progress)
+    return linear(target, betas) if settings.reference == "linear_vae" else None
 
 
 def plan_of(settings):
@@ -135,6 +148,7 @@ def features_of(classifier):
     return keras.Model(classifier.inputs[0], classifier.get_layer("features").output, name="features")
 
 
+@without_tensor_float_32()
 def target_of(settings, model, images, place):
     """What is annealed: the model's decoder, prior and distortion. Raises InputError for what does not fit."""
     own, size = settings.distortion == "own", settings.model.latent_dim
@@ -154,7 +168,7 @@ def target_of(settings, model, images, place):
             prior = ScaleMixture(size, settings.wide_weight, settings.wide_scale, settings.mixture)
         if settings.features is not None:
             _check_scale(settings, place)
-            features = features_of(place.model(settings.features))
+            features = in_precision(features_of(place.model(settings.features)), settings.precision)
             target = Target(in_features(decoder, features), None, prior, distortion, size, settings.precision)
             return target if images is None else target.of(np.asarray(features(images)))
         return Target(decoder, images, prior, distortion, size, settings.precision)
@@ -282,6 +296,7 @@ def perform_bounds(settings, place):
     return {
         "images": settings.num_images,
         "chains": plan.num_chains,
+        "tensor_float_32": False,  # see `Target`
         "bounds": [row(*one) for one in zip(settings.betas, bounds)],
     }
 

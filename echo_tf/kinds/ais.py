@@ -34,7 +34,7 @@ class Settings(Measurement):
     distortion: "own", that of the training, or "squared_error" of the images that the decoder's output stands for.
     blur: sigma of a Gaussian, in pixels, that blurs what the decoder gives; None: it does not.
     wide_weight: of N(0, wide_scale^2 I) in the prior beside N(0, I); None: the prior is the model's own. mixture: whether
-        "joint" or the released code's "product" of mixtures; see `echo_tf.ais.priors.ScaleMixture`.
+        "joint" or the released code's "product" of mixtures, whose -log Z is no bound; see `echo_tf.ais.priors.ScaleMixture`.
     features: the training (kind `classifier`) of a network in whose features images are compared; None: in pixels.
     precision: of decoder and chains.
     reference: exact values beside the curve, "linear_vae" in closed form, "grid" by a sum over a grid of two-dimensional codes.
@@ -108,6 +108,14 @@ class Settings(Measurement):
             raise ValueError(f"with 'features', setting 'distortion' must be squared_error, got {self.distortion}")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _a_curve_that_is_known(self):
+        if self.reference == "grid" and self.model.latent_dim != 2:
+            raise ValueError(f"setting 'reference' can be grid for codes of two dimensions alone, got {self.model.latent_dim}")
+        if self.reference == "linear_vae" and (self.wide_weight or self.features):
+            raise ValueError("setting 'reference' can be linear_vae for N(0, I) and pixels alone: no wide_weight, no features")
+        return self
+
     @property
     def is_changed(self) -> bool:
         """Whether decoder, prior or what is compared are others than the model's own."""
@@ -124,6 +132,11 @@ class Settings(Measurement):
     def switches(self) -> dict:
         left_out = self.foreign({"wide_weight": self.wide_weight})
         return {key: getattr(self, key) for key in FIDELITY if key not in left_out}
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether -log Z is an upper bound in expectation; see `echo_tf.ais.priors.ScaleMixture`."""
+        return not (self.wide_weight and self.mixture == "product")
 
     @property
     def amount(self) -> tuple[int, str]:
@@ -186,6 +199,7 @@ def line(record: dict) -> str:
         f"effective chains {last['effective_chains']:.1f}"
     )
     outside = record.get("acceptance_out_of_range", 0)
+    text += "" if record.get("neg_log_z_is_bound", True) else "; −log Z is no bound"
     return text + (f"; acceptance out of range at {outside} of {len(every)} betas" if outside else "")
 
 

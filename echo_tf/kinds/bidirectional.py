@@ -28,6 +28,8 @@ class Settings(Measurement):
     def _a_curve(cls, model):
         if model.kind != "ais" or model.round != "formal":
             raise ValueError("it must be the formal round of a curve (kind ais)")
+        if not model.is_bound:
+            raise ValueError("its prior, mixture=product, is not what its chains start from, so that no round bounds log Z")
         return model
 
     @pydantic.model_validator(mode="after")

@@ -178,4 +178,5 @@ def _name(settings):
     stem = (model.variant or "").rstrip("0123456789")
     size = (model.variant or "")[len(stem) :]
     base = TITLES[stem] + size if stem in TITLES else ", ".join(filter(None, [own, model.variant]))
-    return ", ".join(filter(None, [base, settings.label and settings.label.replace("_", " ")]))
+    bound = None if settings.is_bound else "no bound"
+    return ", ".join(filter(None, [base, settings.label and settings.label.replace("_", " "), bound]))
