@@ -205,7 +205,7 @@ def test_encoders_of_a_linear_decoder_reach_its_closed_form_and_are_never_below(
     "make, words",
     [
         (lambda model: ais.Settings(study="more", model=model, **SMALL, wide_weight=1.0), "less than 1"),
-        (lambda model: ais.Settings(study="more", model=model, **SMALL, blur=0.0), "greater than 0"),
+        (lambda model: ais.Settings(study="more", model=model, **SMALL, blur=0.0), "greater than"),
         (
             lambda model: ais.Settings(
                 study="more",
