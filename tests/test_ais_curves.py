@@ -163,6 +163,10 @@ def test_a_table_of_step_sizes_of_another_decoder_is_refused(tmp_path):
     [path] = (given.results / "runs/more").rglob("*.step_sizes.npz")
     table = dict(np.load(path))
     np.savez(path, **{**table, "target": np.array("another")})
+    with pytest.raises(InputError, match="not the file that its record was written with"):
+        run(settings, given)
+    tuned = records.read(path.with_name(path.name.replace(".step_sizes.npz", ".json")))
+    records.write(tuned.path, {**tuned.record, "attached": ["step_sizes"]})  # as older records, which have no hash of it
     with pytest.raises(InputError, match="another decoder"):
         run(settings, given)
     for wrong, words in (({**table, "values": -table["values"]}, "finite numbers above 0"), ({}, "are missing")):

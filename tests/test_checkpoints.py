@@ -67,6 +67,13 @@ def test_another_network_s_checkpoint_is_refused(model, tmp_path):
         restore(tmp_path, other)
 
 
+def test_a_checkpoint_says_whose_it_is_and_one_of_before_can_still_be_read(tmp_path):
+    checkpoints.save(tmp_path, 1, {"a": np.zeros(2)}, [], {"beta": 2.0})
+    assert checkpoints.restore(tmp_path).run == {"beta": 2.0}
+    np.savez(tmp_path / "checkpoint-000000002.npz", a=np.ones(2), notes="[1]")  # as versions before wrote it
+    assert checkpoints.restore(tmp_path)[:2] == (2, {"a": pytest.approx(np.ones(2))}) and not checkpoints.restore(tmp_path).run
+
+
 def test_a_checkpoint_fits_however_many_models_the_process_made_before(model, tmp_path):
     save(tmp_path, model, [{"epoch": 1}])
     later = small(EchoSample(num_terms=9, seed=1))  # Keras numbers its layers on from the first model's

@@ -205,7 +205,7 @@ def test_a_kind_is_one_file_found_by_its_name(toy, tmp_path, capsys):
     assert written in [(command("tables"), (tmp_path / "results/tables/walks_rows.csv").read_text())[1]]
     assert len(written.splitlines()) == 6 and written.splitlines()[0] == "preset,variant,seed,width,after,distance_nats"
     [on] = [r for r in records.read_all(tmp_path / "results") if r.settings.after]
-    assert on.record["attached"] == ["path"] and on.arrays("path")["end"] == on.record["distance"]
+    assert list(on.record["attached"]) == ["path"] and on.arrays("path")["end"] == on.record["distance"]
 
 
 def test_a_toy_that_is_stopped_anywhere_ends_where_it_would_have(toy, tmp_path):

@@ -31,7 +31,7 @@ def write(material):
 
 
 def _has_factors(result):
-    return list(result.record["data"].get("factors", {})) == list(CATALOG["dsprites"].factors)
+    return list(result.record.get("data", {}).get("factors", {})) == list(CATALOG["dsprites"].factors)
 
 
 def write_run(material, result):

@@ -78,7 +78,8 @@ def _scores(settings, represent, encoded, name, place):
     for wanted in settings.scores:
         if wanted == "total_correlation":
             _, codes = disentangle.Sampler(represent, encoded, settings.seed).codes(settings.num_points, settings.group_size)
-            scores["code_total_correlation_nats"] = disentangle.gaussian_total_correlation(codes)
+            found = disentangle.gaussian_total_correlation(codes)
+            scores["code_total_correlation_nats"] = None if found == np.inf else found  # JSON has no such number
             continue
         try:
             result = makers[wanted]()

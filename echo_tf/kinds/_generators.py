@@ -4,6 +4,7 @@ import math
 
 import pydantic
 
+from echo_tf.runs.records import number
 from echo_tf.runs.settings import MOST, Positive
 from echo_tf.runs.trainings import Training
 
@@ -39,7 +40,7 @@ class Generator(Training):
 def row_of(record: dict) -> dict:
     """What tells a collapse, a number a column; "collapsed" lists its signs, and is "no" where there are none."""
     found = record["collapse"]
-    numbers = {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
+    numbers = {name: float(number(value)) for name, value in found.items() if not isinstance(value, list)}
     return {**numbers, "parameters": int(record["parameters"]), "collapsed": "; ".join(found["signs"]) or "no"}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pydantic
 
 from echo_tf.runs.place import Place
-from echo_tf.runs.records import Result
+from echo_tf.runs.records import Result, number, table
 from echo_tf.runs.settings import MOST, NAME, Measurement, Positive, Switch, from_recorded
 from echo_tf.runs.settings import Settings as Core
 
@@ -18,6 +18,8 @@ FIDELITY = {
     "weights": Switch("float64", "float32"),
     "mixture": Switch("joint", "product"),
 }
+COLUMNS = ("beta", "rate_nats", "rate_standard_error_nats", "neg_log_z_nats", "neg_log_z_standard_error_nats")
+COLUMNS += ("effective_chains", "acceptance_share")
 UNITS = ("nats", "sse", "feature_sse", "units")
 OF_MIXTURES = ("wide_scale", "mixture")
 
@@ -178,16 +180,29 @@ def perform(settings: Settings, place: Place) -> dict:
 
 def rows(record: dict) -> list[dict]:
     """A row a recorded beta: means over images, their standard errors, and what says how far to trust them."""
-    curve = record["curve"]
-    length = len(curve["beta"])
-    if any(len(values) != length for values in curve.values()):
-        raise ValueError("the columns of its curve are of different lengths")
-    return [dict(zip(curve, values)) for values in zip(*curve.values())]
+    found = table(record["curve"], COLUMNS)
+    found[0][f"distortion_standard_error_{unit_of(found[0])}"]
+    _check_beside(record)
+    return found
+
+
+def _check_beside(record):
+    """Raises KeyError or TypeError for what stands beside the curve and is not as it was written."""
+    encoder, shown = record.get("encoder"), record.get("reconstructions")
+    for value in (record["images"], record.get("gradients", 0), *(encoder.values() if encoder else ())):
+        number(value)
+    if encoder:
+        encoder["rate_nats"], encoder[f"distortion_{unit_of(encoder)}"]
+    if shown:
+        shown["images"]["shape"], shown["low_rate"]["shape"], shown["high_rate"]["shape"], number(shown["high_rate_beta"])
 
 
 def unit_of(row: dict) -> str:
     """The unit of a row's distortion: "nats", "sse", the same of features, or "units" of one's own."""
-    return next(unit for unit in UNITS if f"distortion_{unit}" in row)
+    found = [unit for unit in UNITS if f"distortion_{unit}" in row]
+    if len(found) != 1:
+        raise ValueError(f"a row has one distortion, and this has {len(found)} of a known unit: {', '.join(row)}")
+    return found[0]
 
 
 def line(record: dict) -> str:
@@ -209,7 +224,7 @@ def seconds_left(settings: Settings, done: int, finished: Sequence[Result]) -> f
     paces = [
         result.record["seconds"] / result.record["gradients"]
         for result in finished
-        if result.record.get("gradients") and _alike(settings, result.settings)
+        if result.record.get("gradients") and "seconds" in result.record and _alike(settings, result.settings)
     ]
     return float(np.mean(paces)) * _gradients(settings) * (1 - done / total) if paces else None
 

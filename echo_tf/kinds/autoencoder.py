@@ -11,10 +11,11 @@ import pydantic
 
 from echo_tf.data.catalog import CATALOG
 from echo_tf.errors import nearest
+from echo_tf.kinds import echo_analysis
 from echo_tf.methods import METHODS
 from echo_tf.runs.kind_of import Guess
 from echo_tf.runs.place import Place
-from echo_tf.runs.records import Result
+from echo_tf.runs.records import Result, number_or_none
 from echo_tf.runs.settings import MOST, MOST_LATENTS, NotNegative, Positive, Switch
 from echo_tf.runs.settings import Settings as Core
 from echo_tf.runs.trainings import Training
@@ -247,22 +248,35 @@ def rows(record: dict) -> list[dict]:
     if record["status"] != "finished":
         return []
     test = record["test"]
-    dict(record.get("examples", {}))  # what is damaged is to be found here, and not by a figure
+    _check_beside(record, test["metrics"])
     likelihood = test.get("log_likelihood", {}).get("neg_log_likelihood_nats", {})  # in old records
     return [
         {
             **{name: float(value["mean"]) for name, value in test["metrics"].items()},
-            **{_error(name): _or_none(value["standard_error"]) for name, value in test["metrics"].items()},
-            "neg_log_likelihood_nats": _or_none(likelihood.get("mean")),
-            "rate_floor_nats": _or_none(test["rate_floor_nats"]),
+            **{_error(name): number_or_none(value["standard_error"]) for name, value in test["metrics"].items()},
+            "neg_log_likelihood_nats": number_or_none(likelihood.get("mean")),
+            "rate_floor_nats": number_or_none(test["rate_floor_nats"]),
             "parameters": int(record["parameters"]),
             "data_variant": str(record["data"]["variant"]),
         }
     ]
 
 
-def _or_none(value):
-    return None if value is None else float(value)
+def _check_beside(record, metrics):
+    """Raises KeyError, TypeError or ValueError for what figures read beside the metrics and is not as it was written."""
+    distortions = [name for name in metrics if name.startswith("distortion_")]
+    if (
+        "rate_nats" not in metrics
+        or len(distortions) != 1
+        or ("neg_elbo_nats" in metrics) != (distortions == ["distortion_nats"])
+    ):
+        raise ValueError(
+            f"its metrics are {', '.join(metrics)}: a rate and a distortion, and -ELBO of a likelihood, are wanted"
+        )
+    if shown := record.get("examples"):
+        shown["images"]["shape"], shown["reconstructions"]["shape"], shown.get("samples", {"shape": ()})["shape"]
+    if "analysis" in record:  # of before analyses were runs
+        echo_analysis.rows(record)
 
 
 def _error(name):

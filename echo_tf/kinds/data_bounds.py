@@ -7,6 +7,7 @@ import pydantic
 
 from echo_tf.errors import InputError
 from echo_tf.runs.place import Place
+from echo_tf.runs.records import number
 from echo_tf.runs.settings import MOST, Positive
 from echo_tf.runs.settings import Settings as Core
 
@@ -130,7 +131,11 @@ def rows(record: dict) -> list[dict]:
 
     from echo_tf.theory.data_lower_bound import lower_envelope
 
+    for row in record["bounds"]:
+        [number(value) for name, value in row.items() if name != "bound"], f"{row['bound']:s}"
     upper = [row for row in record["bounds"] if "rate_nats" in row]
+    for row in upper:
+        row["beta"], row["rate_nats"], row["train_rate_nats"]
     reached = [row[name] for row in upper for name in ("train_distortion_sse", "distortion_sse")]
     lines = pd.DataFrame([row for row in record["bounds"] if "rate_nats" not in row])
     found = []

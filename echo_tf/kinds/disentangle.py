@@ -69,10 +69,17 @@ def perform(settings: Settings, place: Place) -> dict:
 def rows(record: dict) -> list[dict]:
     """A row a representation: scores in [0, 1], and the code's Gaussian total correlation in nats, which alone may be infinite:
     null in a record, as JSON has no such number."""
-    return [
-        {"representation": name, **{key: math.inf if value is None else float(value) for key, value in found["scores"].items()}}
+    found = [
+        {"representation": name, **{key: _score(key, value) for key, value in found["scores"].items()}}
         for name, found in record["representations"].items()
     ]
+    if not found:
+        raise ValueError("it has no representations")
+    return found
+
+
+def _score(name, value):
+    return math.inf if value is None and name in SCORES["total_correlation"] else float(value)
 
 
 def line(record: dict) -> str:

@@ -3,11 +3,15 @@
 import pydantic
 
 from echo_tf.runs.place import Place
+from echo_tf.runs.records import number
 from echo_tf.runs.settings import Measurement
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("total_correlation",)
 FIGURES = ("marginals", "information")
+CORRELATIONS = [f"{name}{error}_nats" for name in ("noise", "code", "code_minus_noise") for error in ("", "_standard_error")]
+CORRELATIONS += ["draws"]
+MARGINALS = ("dimensions", "codes", "rejected", "codes_small", "rejected_small")
 
 
 class Settings(Measurement):
@@ -54,7 +58,8 @@ def perform(settings: Settings, place: Place) -> dict:
 def rows(record: dict) -> list[dict]:
     """One row: total correlations in nats, and how many marginals a Gaussian does not pass for."""
     found = record["analysis"]
-    return [{**found["total_correlation"], **{f"{k}_marginals": v for k, v in found["anderson_darling"].items()}}]
+    correlation = {name: number(found["total_correlation"][name]) for name in CORRELATIONS}
+    return [{**correlation, **{f"{name}_marginals": int(found["anderson_darling"][name]) for name in MARGINALS}}]
 
 
 def line(record: dict) -> str:

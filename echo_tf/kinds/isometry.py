@@ -7,11 +7,16 @@ import pydantic
 
 from echo_tf.alive import alive
 from echo_tf.runs.place import Place
+from echo_tf.runs.records import number, number_or_none, table
 from echo_tf.runs.settings import MOST, Measurement
 from echo_tf.runs.settings import Settings as Core
 
 TABLES = ("isometric",)
 FIGURES = ("isometric_spectrum", "isometric_traversals")
+COLUMNS = ("latent", "kl_nats", "inverse_variance", "derivative", "derivative_jvp", "norm", "norm_sd", "norm_plus_variance")
+COLUMNS += ("alive",)
+LOSSES = ("rate_nats", "distortion", "theoretical_coding_loss", "mean_abs_cosine")
+CORRELATIONS = ("prior", "bound", "posterior", "objective")
 CHANNELS = ("echo", "vae", "info-vae")  # methods whose channel the analysis knows
 
 
@@ -54,7 +59,13 @@ def rows(record: dict) -> list[dict]:
     found = []
     for training in trainings(record):
         shared = {name: training[name] for name in ("multiplier", "weights") if name in training}
-        found += [{**shared, **dict(zip(training["table"], row))} for row in zip(*training["table"].values())]
+        found += [{**shared, **row} for row in table(training["table"], COLUMNS)]
+        losses = {name: number_or_none(value) for name, value in training["losses"].items()}
+        number(losses["transform_loss"]), number(losses["coding_loss"]), [losses[name] for name in LOSSES]
+        if record["config"]["model"].get("kind") == "toy":
+            number(shared["multiplier"]), f"{shared['weights']:s}"
+            [number_or_none(value) for name in ("correlations", "slopes") for value in training[name].values()]
+            [training["correlations"][name] for name in CORRELATIONS]
     if not found:
         raise ValueError("it has no trainings")
     return found

@@ -4,6 +4,7 @@ import pydantic
 
 from echo_tf.errors import InputError
 from echo_tf.runs.place import Place
+from echo_tf.runs.records import number, number_or_none
 from echo_tf.runs.settings import MOST, Measurement
 from echo_tf.runs.settings import Settings as Core
 
@@ -52,9 +53,11 @@ def rows(record: dict) -> list[dict]:
     found = record["log_likelihood"]
     return [
         {
-            "neg_log_likelihood_nats": found["neg_log_likelihood_nats"]["mean"],
-            "neg_log_likelihood_standard_error_over_images_nats": found["neg_log_likelihood_nats"]["standard_error"],
-            "samples_per_image": found["samples_per_image"],
+            "neg_log_likelihood_nats": number(found["neg_log_likelihood_nats"]["mean"]),
+            "neg_log_likelihood_standard_error_over_images_nats": number_or_none(
+                found["neg_log_likelihood_nats"]["standard_error"]
+            ),
+            "samples_per_image": int(found["samples_per_image"]),
         }
     ]
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 import pydantic
 
 from echo_tf.runs.place import Place
+from echo_tf.runs.records import number
 from echo_tf.runs.settings import MOST, Positive
 from echo_tf.runs.settings import Settings as Core
 
@@ -59,10 +60,14 @@ def rows(record: dict) -> list[dict]:
     if record["status"] != "finished":
         return []
     last = record["history"][-1]
-    return [
+    found = [
         {"multiplier": m, "beta": 1 / m, "distortion_times_multiplier_nats": d, "rate_nats": r, "objective_nats": d + r}
-        for m, d, r in zip(record["config"]["multipliers"], last["distortion_times_multiplier_nats"], last["rate_nats"])
+        for m, d, r in zip(
+            record["config"]["multipliers"], last["distortion_times_multiplier_nats"], last["rate_nats"], strict=True
+        )
     ]
+    [number(value) for row in found for value in row.values()]
+    return found
 
 
 def line(record: dict) -> str:

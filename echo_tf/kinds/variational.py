@@ -6,6 +6,7 @@ What annealing adds shows in the distance to the curve: any encoder's R + beta D
 import pydantic
 
 from echo_tf.runs.place import Place
+from echo_tf.runs.records import number, number_or_none
 from echo_tf.runs.settings import MOST, Measurement, Positive
 from echo_tf.runs.settings import Settings as Core
 
@@ -65,7 +66,10 @@ def rows(record: dict) -> list[dict]:
         return []
     names = ("beta", "rate_nats", "rate_standard_error_nats", "distortion_sse", "distortion_standard_error_sse")
     names += ("rate_plus_beta_distortion_nats", "rate_plus_beta_distortion_standard_error_nats")
-    return [{name: None if one[name] is None else float(one[name]) for name in names} for one in record["encoders"]]
+    found = [{n: (number_or_none if "standard_error" in n else number)(one[n]) for n in names} for one in record["encoders"]]
+    if not found:
+        raise ValueError("it has no encoders")
+    return found
 
 
 def line(record: dict) -> str:

@@ -13,7 +13,7 @@ from echo_tf.errors import InputError
 from echo_tf.files import write_atomically
 
 KEEP = 2
-NOTES = "notes"  # the entry that holds what is no array, as JSON
+NOTES, RUN = "notes", "run"  # the entries that hold what is no array, as JSON
 
 
 class State(NamedTuple):
@@ -22,17 +22,19 @@ class State(NamedTuple):
     done: how much of the run, in its unit (epochs, steps, ...).
     arrays: name -> array.
     notes: anything of JSON: a history.
+    run: the recorded settings of the run that it belongs to; None where an older version has saved it.
     """
 
     done: int
     arrays: dict
     notes: Any
+    run: dict | None = None
 
 
-def save(folder: Path, done: int, arrays: Mapping[str, np.ndarray], notes: Any = None) -> None:
-    """Writes a checkpoint and removes all but the newest two."""
+def save(folder: Path, done: int, arrays: Mapping[str, np.ndarray], notes: Any = None, run: Mapping | None = None) -> None:
+    """Writes a checkpoint and removes all but the newest two. Arguments: as of `State`."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{NOTES: json.dumps(notes)}, **arrays)
+    np.savez(buffer, **{NOTES: json.dumps(notes), RUN: json.dumps(run)}, **arrays)
     write_atomically(Path(folder) / f"checkpoint-{done:09d}.npz", buffer.getvalue())
     for old in _newest_first(folder)[KEEP:]:
         old.unlink(missing_ok=True)
@@ -55,14 +57,14 @@ def restore(folder: Path, shapes: Mapping[str, tuple] | None = None) -> State | 
                     continue
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            notes = json.loads(str(arrays.pop(NOTES)))
+            notes, run = json.loads(str(arrays.pop(NOTES))), json.loads(str(arrays.pop(RUN, "null")))
             done = int(path.stem.partition("-")[2])
         except Exception:  # damaged since it was written, which shows in many ways: the one before it is there for this
             continue
         if shapes is not None and {k: v.shape for k, v in arrays.items()} != {k: tuple(v) for k, v in shapes.items()}:
             of_another = of_another or path
             continue
-        return State(done, arrays, notes)
+        return State(done, arrays, notes, run)
     if of_another is not None:
         raise InputError(f"{of_another} is a checkpoint of another network: remove {folder} to train this one from the start.")
     return None

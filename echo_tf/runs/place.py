@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +15,10 @@ import echo_tf
 from echo_tf.errors import InputError, InUse
 from echo_tf.files import write_atomically
 from echo_tf.runs import checkpoints, records
-from echo_tf.runs.settings import Settings, difference, from_recorded
+from echo_tf.runs.settings import PLACE, Settings, difference, from_recorded
 from echo_tf.runs.studies import OWN
+
+WHOSE = "run.json"  # the entry of a model's file that says which run has trained it
 
 
 class Tools(NamedTuple):
@@ -58,13 +61,14 @@ class Place:
     verbose: as in `Tools`.
     seen: name -> dataset, of those that it has used.
     attached: name -> arrays that will stand beside its record.
+    models: path of a run -> the digest of its model, of those that it has trained or measured.
     """
 
     def __init__(self, settings: Settings, tools: Tools, stop):
         self.settings, self.tools, self._stop = settings, tools, stop
         self.folder = Path(tools.work, settings.run_path)
         self.verbose = tools.verbose
-        self.seen, self.attached, self._trained_on = {}, {}, {}
+        self.seen, self.attached, self.models, self._trained_on = {}, {}, {}, {}
 
     def check(self) -> None:
         """Raises Interrupted once the run has been asked to stop; to be called often."""
@@ -130,12 +134,20 @@ class Place:
                 f"{self.settings.run_path} needs the model of {settings.run_path}, which has a record, but no sound "
                 f"{Path(self.tools.work, settings.run_path)}/model.keras: train it again with: {again}",
             )
+        _refuse_another_model(path, result.settings, again)
         echo_tf.load_all()  # a Ray worker has imported none
         try:
-            return keras.saving.load_model(path, compile=False)
+            model = keras.saving.load_model(path, compile=False)
         except Exception as error:  # a damaged archive fails in many ways
             said = " ".join(str(error).split())[:300]
             raise InputError(f"{path} cannot be loaded ({said}): remove it, and train it again with: {again}") from error
+        self._note(settings, model)
+        return model
+
+    def _note(self, settings, model):
+        from echo_tf.runs.surroundings import digest_of  # which imports Keras
+
+        self.models[settings.run_path.as_posix()] = digest_of(model)
 
     def _command(self, settings):
         """The command that does a run that this one needs, in its places."""
@@ -143,10 +155,13 @@ class Place:
         return f"{command(settings)}{places}"
 
     def keep(self, model) -> None:
-        """Saves a trained model as the run's."""
+        """Saves a trained model as the run's, whose settings stand in the file beside what Keras has written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         model.save(self.folder / "saving.keras")
+        with zipfile.ZipFile(self.folder / "saving.keras", "a") as archive:
+            archive.writestr(WHOSE, json.dumps(self.settings.recorded(), indent=1))
         (self.folder / "saving.keras").replace(self.folder / "model.keras")
+        self._note(self.settings, model)
 
     def attach(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Puts arrays beside the record, as `<run>.<name>.npz`."""
@@ -160,7 +175,7 @@ class Place:
             digests = {name: data.sha256 for name, data in self.seen.items()}
             write_atomically(self.folder / "data.json", json.dumps(digests, indent=1))
             write_atomically(path, json.dumps(self.settings.recorded(), indent=1))
-        checkpoints.save(self.folder, done, arrays, notes)
+        checkpoints.save(self.folder, done, arrays, notes, self.settings.recorded())
 
     def restore(self, shapes: Mapping[str, tuple] | None = None) -> checkpoints.State | None:
         """The newest readable checkpoint; see `checkpoints.restore`. Raises InputError if it is another configuration's, or
@@ -176,7 +191,10 @@ class Place:
                     )
         elif checkpoints.done(self.folder):
             raise InputError(f"{self.folder} has checkpoints and no config.json that says what they are of: remove the folder.")
-        return checkpoints.restore(self.folder, shapes)
+        state = checkpoints.restore(self.folder, shapes)
+        if state is not None and state.run is not None:
+            refuse_another(from_recorded(state.run), self.settings, f"a checkpoint in {self.folder}")
+        return state
 
 
 def is_held(folder: Path) -> bool:
@@ -190,7 +208,24 @@ def is_held(folder: Path) -> bool:
         return True
 
 
-def refuse_another(old: Settings, settings: Settings, place: Path) -> None:
+def _refuse_another_model(path, settings, again):
+    """Raises InputError if a file holds the model of other work than a run's. Older versions have not said whose a model is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if WHOSE not in archive.namelist():
+                return
+            trained = from_recorded(json.loads(archive.read(WHOSE)))
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}): remove it, and train it again with: {again}") from error
+    changes = difference(trained, settings.model_copy(update={key: getattr(trained, key) for key in PLACE}))
+    if changes:
+        raise InputError(
+            f"{path} is the model of another run, {trained.run_path} ({'; '.join(changes)}): remove it, and train it again "
+            f"with: {again}"
+        )
+
+
+def refuse_another(old: Settings, settings: Settings, place: Path | str) -> None:
     """Raises InputError if a record or checkpoint is of other settings than a run's."""
     changes = difference(old, settings)
     if changes:

@@ -8,17 +8,67 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pydantic
 
 from echo_tf.errors import InputError
-from echo_tf.files import write_atomically
+from echo_tf.files import sha256, write_atomically
 from echo_tf.runs import kind_of
-from echo_tf.runs.settings import Settings, from_recorded
+from echo_tf.runs.settings import Settings, checked, from_recorded
 
 FORMAT = 1
 STATUSES = ("finished", "diverged")
+ODD = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)  # what reading what is no record raises
+Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+Pictures = dict[str, dict[str, Any] | float]
+
+
+class _Data(pydantic.BaseModel):
+    """What a record says of its data, as far as it is read."""
+
+    model_config = pydantic.ConfigDict(extra="allow", strict=True)
+    name: str = ""
+    variant: str = ""
+    sha256: dict[str, str] = {}
+    factors: dict[str, int] = {}
+    train_images_used: int = 1
+
+
+class _Envelope(pydantic.BaseModel):
+    """The fields of a record that are read of every kind. Those of older versions lack some."""
+
+    model_config = pydantic.ConfigDict(extra="allow", strict=True)
+    format: Literal[FORMAT]
+    status: Literal[STATUSES]
+    kind: str = kind_of.DEFAULT
+    config: dict[str, Any]
+    reason: str = ""
+    data: _Data = _Data()
+    seconds: Seconds = 0.0
+    train_seconds: Seconds = 0.0
+    attached: list[str] | dict[str, str] = []
+    models: dict[str, str] = {}
+    same_training_as: str = ""
+    examples: Pictures = {}
+    reconstructed: Pictures = {}
+    reconstructions: Pictures = {}
+
+    @pydantic.field_validator("examples", "reconstructed", "reconstructions")
+    @classmethod
+    def _whole(cls, pictures):
+        for packed in pictures.values():
+            if isinstance(packed, Mapping):
+                unpack_images(packed)
+        return pictures
 
 
 class Result(NamedTuple):
@@ -42,8 +92,12 @@ class Result(NamedTuple):
         return kind_of.kind_of(self.settings.kind).rows(self.record)
 
     def arrays(self, name: str) -> dict:
-        """The arrays of a file attached to the record. Raises InputError if it is missing or damaged."""
-        return read_arrays(self.path.with_name(f"{self.path.stem}.{name}.npz"))
+        """The arrays of a file attached to the record. Raises InputError if it is missing, damaged, or not the record's."""
+        path, known = self.path.with_name(f"{self.path.stem}.{name}.npz"), self.record.get("attached")
+        found = read_arrays(path)
+        if isinstance(known, Mapping) and known.get(name) != sha256(path):  # older records name their files, and no more
+            raise InputError(f"{path} is not the file that its record was written with: remove both and run again.")
+        return found
 
 
 def path_of(settings: Settings, results: str | Path) -> Path:
@@ -60,35 +114,97 @@ def read(path: str | Path) -> Result:
     """Reads a record.
 
     Raises:
-        InputError: if the file is not one, is of a kind or of settings that this version does not know, or lacks fields.
+        InputError: if the file is not one, is of a kind or of settings that this version does not know, or if a field that
+            reports read is missing, null or no number where it should be one.
     """
     path = Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise ValueError(f"its format is {record['format']!r}, known is {FORMAT}")
-        if record["status"] not in STATUSES:
-            raise ValueError(f"its status is {record['status']!r}")
-        record.setdefault("kind", kind_of.DEFAULT)
-        settings = from_recorded({**record["config"], "kind": record["kind"]})
-        result = Result(path, record, settings)
-        if result.finished:
-            result.rows()  # so that what lacks fields is found here
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        record = _parsed(path.read_text(encoding="utf-8"))
+        return Result(path, record, _understood(record))
+    except (OSError, *ODD) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else f"is not a record of a run ({error})"
         mend = "is it of a newer version, or of a kind that is not here? Else remove it and run again."
         raise InputError(f"{path} {' '.join(said.split())}: {mend}") from error
-    return result
+
+
+def _parsed(text):
+    """What JSON says, whose numbers are those that a float holds."""
+
+    def refused(text):
+        raise ValueError(f"{text[:20]} is no number that it can have")
+
+    def real(text):
+        value = float(text)
+        return value if -math.inf < value < math.inf else refused(text)
+
+    def whole(text):
+        return int(text) if len(text) <= sys.float_info.max_10_exp else refused(text)
+
+    return json.loads(text, parse_constant=refused, parse_float=real, parse_int=whole)
+
+
+def _understood(record):
+    """The settings of a record, once all of it is known to be as its kind writes it."""
+    checked(_Envelope, record, "its field")
+    record.setdefault("kind", kind_of.DEFAULT)
+    settings = from_recorded({**record["config"], "kind": record["kind"]})
+    if record["status"] == "finished":
+        kind_of.kind_of(settings.kind).rows(record)  # so that what lacks fields is found here, and not by a table
+    kind_of.line(record)
+    return settings
 
 
 def trouble_with(record: Mapping) -> str | None:
-    """Why the record of a finished run could not be read again, or None: a number that is not finite, and so null, may be one
-    that its kind needs."""
+    """Why a run cannot be called finished: a number of its record is not finite, or the record could not be read again; None if
+    there is no such reason. The standard error of a single image may be none."""
+    for name, value in _numbers(record):
+        if not math.isfinite(value) and "standard_error" not in name:
+            return f"diverged: {name} is {value}"
     try:
-        kind_of.kind_of(record["kind"]).rows(json.loads(json.dumps(_plain(dict(record)))))
-    except (TypeError, ValueError) as error:
-        return f"its numbers make no row, as where one is not finite ({error})"
+        _understood({"format": FORMAT, **json.loads(json.dumps(_plain(record)))})
+    except ODD as error:
+        return f"its record could not be read again ({type(error).__name__}: {error})"
     return None
+
+
+def _numbers(value, name=""):
+    """(name, value) of each float of a record, "test.metrics.rate_nats.mean"."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _numbers(inner, name)
+    elif isinstance(value, (float, np.floating)):
+        yield name, float(value)
+
+
+def number(value: Any) -> float:
+    """A number that a record must have, as it is. Raises TypeError for anything else."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"it has {str(value)[:50]!r} in place of a number")
+    return value
+
+
+def number_or_none(value: Any) -> float | None:
+    """A number that a record may have, as the standard error of more than one image."""
+    return None if value is None else number(value)
+
+
+def table(columns: Mapping, required: Iterable[str]) -> list[dict]:
+    """The rows of a table that a record holds by columns, {name: [number]}; a standard error may be none.
+
+    Raises:
+        KeyError, TypeError, ValueError: if a column is missing, one holds other things, or they are of different lengths.
+    """
+    columns = {
+        name: [(number_or_none if "standard_error" in name else number)(value) for value in values]
+        for name, values in columns.items()
+    }
+    lengths = {len(columns[name]) for name in (*required, *columns)}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError("its columns are empty, or of different lengths")
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 def read_all(results: str | Path, study: str | None = None, say=None) -> list[Result]:
@@ -167,11 +283,12 @@ def told_apart(every: Sequence[Settings], shown: Callable[[Settings], Any], know
     return [", ".join(set_apart(one, [o for o, s in zip(every, seen) if s == mine], known)) for one, mine in zip(every, seen)]
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Stores arrays, whole or not at all."""
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Stores arrays, whole or not at all. Returns the SHA-256 of the file."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
+    return sha256(buffer.getvalue())
 
 
 def read_arrays(path: Path) -> dict:
@@ -195,7 +312,7 @@ def unpack_images(packed: Mapping) -> np.ndarray:
     try:
         pixels = np.frombuffer(zlib.decompress(base64.b64decode(packed["zlib_base64"])), np.uint8)
         return pixels.reshape(packed["shape"]) / 255.0
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, zlib.error) as error:
         raise InputError(f"the images of a record are damaged ({error}): remove it and run again.") from error
 
 

@@ -74,9 +74,10 @@ def _perform(settings, tools, path, stop, known):
     if known is not None:
         checkpoints.remove(place.folder)
         return known
-    record = _envelope(settings, place, payload, time.perf_counter() - started)
-    for name, arrays in place.attached.items():  # first: a record says that they are there
-        records.write_arrays(path.with_name(f"{path.stem}.{name}.npz"), arrays)
+    seconds, files = time.perf_counter() - started, {}
+    for name, arrays in sorted(place.attached.items()):  # first: a record says that they are there
+        files[name] = records.write_arrays(path.with_name(f"{path.stem}.{name}.npz"), arrays)
+    record = _envelope(settings, place, payload, files, seconds)
     trouble = records.trouble_with(record) if record["status"] == "finished" else None
     if trouble:
         record |= {"status": "diverged", "reason": trouble}
@@ -100,7 +101,7 @@ def _begin(settings):
     keras.utils.set_random_seed(settings.seed)
 
 
-def _envelope(settings, place, payload, seconds):
+def _envelope(settings, place, payload, files, seconds):
     """The record around what a kind measured. A kind may give a status other than "finished", and add to what is said of the
     data."""
     from echo_tf.runs.surroundings import describe, describe_data
@@ -112,6 +113,8 @@ def _envelope(settings, place, payload, seconds):
     described = {**described, **payload.pop("data", {})}
     if described:
         record["data"] = described
-    if place.attached:
-        record["attached"] = sorted(place.attached)
+    if files:
+        record["attached"] = files
+    if place.models:
+        record["models"] = place.models
     return {**record, "seconds": round(seconds, 1), **payload, **describe()}

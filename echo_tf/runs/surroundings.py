@@ -1,6 +1,7 @@
 """What a record says of where its numbers were made: versions, commit, hardware, data."""
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import keras
+import numpy as np
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-probability", "jax", "numpy", "tensorflow-datasets", "scikit-learn")
 GIT_STATE = "ECHO_TF_GIT_STATE"  # a worker of a cluster runs a copy of the code: its driver says here which
@@ -36,6 +38,16 @@ def describe_data(data) -> dict:
     sizes = {split: len(x) for split, x in data.splits.items()}
     values = {"image_shape": list(data.image_shape), "maximum": data.maximum}
     return {"name": data.name, "variant": data.variant, "source": data.source, "sizes": sizes, **values, "sha256": data.sha256}
+
+
+def digest_of(model: keras.Model) -> str:
+    """A hash of a model's weights: the same for a model that was saved and loaded, on any machine."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
 
 def git_state() -> dict | None:
