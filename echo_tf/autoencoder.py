@@ -18,14 +18,7 @@ from keras import ops
 
 from echo_tf import arguments, inputs
 from echo_tf.distortions import distortion_of
-from echo_tf.guards import (
-    by_keyword,
-    forget_compiled,
-    jit_unless_on_cpu,
-    num_replicas,
-    plain_errors,
-    refuse_half_weights,
-)
+from echo_tf.guards import by_keyword, forget_compiled, jit_unless_on_cpu, num_replicas, plain_errors, refuse_half_weights
 from echo_tf.heads import outputs_of
 from echo_tf.marginals import StandardNormal
 from echo_tf.parts import check_parts
@@ -70,11 +63,9 @@ class RateDistortionAutoencoder(keras.Model):
     the noise of a replica comes from its own part of the batch.
 
     Raises:
-        ValueError: for parts that do not fit together; and, before the first step, for examples out of the distortion's range
-            or that of the decoder's output (arrays as a whole, batches by their first), sample weights, a dataset without an
-            end, weights of half precision, and training batches too small for a part: of one for Echo noise, of fewer than
-            there are latents for `TotalCorrelation`. Of batches of unknown number, a last one that is too small is refused
-            when it comes.
+        ValueError: for parts that do not fit together; and, before the first step, for examples out of the range of distortion
+            or decoder (arrays as a whole, batches by their first), sample weights, a dataset without an end, weights of half
+            precision, and training batches too small for a part (of batches of unknown number, a last one when it comes).
     """
 
     def __init__(self, encoder, channel, decoder, marginal=None, distortion="bernoulli", beta=1.0, penalties=(), **kwargs):
@@ -250,8 +241,8 @@ class RateDistortionAutoencoder(keras.Model):
         return self.measure_of_distortion.limits, None if output is None else self.measure_of_distortion.range_of(output)
 
     def check_batches(self, batch_size, number=None):
-        """Raises ValueError for training batches that are too small for a part of the model, or of which the last one is, if
-        they are of `number` examples; warns of batches that are small for the channel."""
+        """Raises ValueError for training batches (of `number` examples) that are too small for a part of the model, or whose
+        last is; warns of those that are small for the channel."""
         inputs.check_batches(number, batch_size, *self._smallest_batch())
         if hasattr(self.channel, "check_training"):
             self.channel.check_training(min(batch_size, number or batch_size))
@@ -263,7 +254,7 @@ class RateDistortionAutoencoder(keras.Model):
         return smallest[part], type(part).__name__
 
     def train_on_batch(self, x, *args, **kwargs):
-        """As `keras.Model.train_on_batch`; a batch too small for a part of the model is refused, under XLA too."""
+        """As `keras.Model.train_on_batch`, but a batch too small for a part of the model is refused."""
         self.check_batches(len(x))
         return super().train_on_batch(x, *args, **kwargs)
 
