@@ -12,6 +12,7 @@ from echo_tf.ais.averages import weighed
 from echo_tf.ais.sampler import EFFECTIVE
 from echo_tf.ais.steps import seed_of
 from echo_tf.ais.target import Target
+from echo_tf.precision import without_tensor_float_32
 
 NUMBERS = 2e7  # of the decoder's output at once
 NEVER = 1e30  # the distortion of a code of which the decoder makes nothing finite: no weight at any beta
@@ -90,6 +91,7 @@ class Starts:
         return np.logaddexp(others + np.log(number - 1), -floors * distortion) - np.log(number)
 
 
+@without_tensor_float_32()
 def _distortions(target, codes):
     """d of every code from every image, (S, B), in as many parts as the memory asks for."""
     import tensorflow as tf
