@@ -8,6 +8,7 @@ import pytest
 from echo_tf import Bernoulli, GaussianSample, RateDistortionAutoencoder, VampPrior, WeightedSquaredError, isometry
 from echo_tf.alive import alive
 from echo_tf.isometry import theory
+from echo_tf.isometry.encoding import encoded_by_echo
 from echo_tf.isometry.sources import VARIANCES
 from tests.small_models import autoencoder, bars, decoder, encoder
 
@@ -212,6 +213,14 @@ def test_echo_has_a_counterpart_with_scales_relative_to_its_codes():
     assert table["kl_nats"].sum() == pytest.approx(float(model.rate(x).mean()), rel=1e-4)
     measured = np.mean([model.distortion(x).mean() for _ in range(10)])
     assert found.losses["distortion"] == pytest.approx(measured, rel=0.02)  # with Echo's own noise
+
+
+def test_the_spread_of_an_echo_code_is_its_scale_times_the_deviation_of_all_codes():
+    model, x = autoencoder(), bars(400)
+    found = encoded_by_echo(model, x, 100)
+    deviation = np.std([model.sample(x) for _ in range(5)], axis=(0, 1))
+    np.testing.assert_allclose((found.scale / found.share).mean(axis=0), deviation, rtol=0.2)
+    assert deviation.max() < 0.5 and found.rate_nats == pytest.approx(-np.log(found.share), abs=1e-5)
 
 
 def test_models_that_the_analysis_is_not_of_are_refused_in_one_line(points, optimum):

@@ -93,6 +93,12 @@ def test_noise_is_made_of_other_examples_only(scheme):
     assert np.all(off_diagonal > 0) if scheme != "replacement" else np.mean(off_diagonal > 0) > 0.4
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_of_two_examples_each_is_the_noise_of_the_other(scheme):
+    noise = numpy(echo_noise(np.array([[1.0], [2.0]]), np.full((2, 1), np.log(0.5)), scheme=scheme))  # one term and no more
+    np.testing.assert_array_equal(noise, [[2.0], [1.0]])
+
+
 def test_donors_without_replacement_all_differ():
     donors = numpy(draw_donors(50, 49, 49, "permutation"))
     assert all(len(set(row)) == 49 for row in donors)
