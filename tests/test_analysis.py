@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -147,6 +148,17 @@ def test_gaussian_codes_pass_and_others_fail(found):
     assert list(rejected) == [False, True]
     share = mixed["anderson_darling_rejected_small_fraction"]
     assert share[0] <= 0.3 < 0.7 <= share[1] and mixed["anderson_darling_samples_small"] == 10
+
+
+def test_tested_codes_are_those_of_the_channel_and_likelihoods_means_over_codes(monkeypatch):
+    monkeypatch.setattr(analysis, "gaussianity_of", lambda codes, small: codes)
+    loc, log_scale = np.ones((6, 2), np.float32), np.full((6, 2), np.log(0.4), np.float32)  # alike, so that noise is a number
+    codes = analysis._gaussian_tests(loc, log_scale, 3, np.random.default_rng(0), lambda: None)
+    np.testing.assert_allclose(codes, 1 + 0.4 * (1 + 0.4 + 0.4**2), rtol=1e-6)
+    model = SimpleNamespace(measure=lambda x, *_: {"distortion": x[:, 0]})
+    found = analysis._pointwise(model, np.float32([[3.0], [1.0], [2.0]]), loc[:3], log_scale[:3], 3, lambda: None)
+    np.testing.assert_allclose(found["log_likelihood_nats"], [-3.0, -2.0, -1.0], rtol=1e-6)
+    assert found["total_intensity"].tolist() == [3.0, 2.0, 1.0]
 
 
 def test_the_pointwise_rate_is_the_model_s_rate_and_images_rise_in_likelihood(found, source):
