@@ -192,6 +192,8 @@ def test_likelihoods_that_were_measured_later_stand_in_the_summary(write):
     record = {"kind": "likelihood", "status": "finished", "config": config, "log_likelihood": found}
     records.write(results / "runs/echo/likelihood/a.json", record)
     assert "| 91.0 | – | 0.10 | 88.5 |" in write_tables(results)
+    write(make_record(92.0, 1))  # a mean of some runs alone is none
+    assert pd.isna(summary.summarize(material(results))["neg_log_likelihood_nats"][0])
 
 
 def test_of_several_likelihoods_of_a_model_the_one_of_most_samples_counts(write):
