@@ -37,6 +37,10 @@ def test_images_are_divided_by_their_maximum_to_the_last_bit():
     assert sixteen.floats("train").max() == 1.0 and sixteen.limits == (0.0, 1.0)
 
 
+def test_scaled_images_fill_the_range_asked_for():
+    np.testing.assert_allclose(grey().scaled(-2, 1).floats("train"), 3 * (GREY / 255) - 2, atol=1e-6)
+
+
 def test_floats_are_passed_on_as_they_are_with_the_range_that_was_declared():
     data = floats()
     assert data.limits == (-5.0, 5.0) and data.image_shape == (3,)
