@@ -55,6 +55,8 @@ def test_multiples_of_1_255_are_bytes_exactly(divided):
     found, maximum, _ = values(divided)
     assert maximum == 255
     np.testing.assert_array_equal(found, GREY)
+    near = np.clip(divided + 1e-3 / 255, 0, 1)  # by more than rounding
+    assert values(near)[0].dtype == np.float32
 
 
 @pytest.mark.parametrize(("low", "high", "limits"), [(0, 1, (0, 1)), (-0.9, 1, (-1, 1)), (-3, 7.5, None), (0, 255, None)])
