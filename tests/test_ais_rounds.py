@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 from echo_tf import ais
 from echo_tf.ais import Annealed, Annealing, Sampler, StepSizes, Target, sigmoid_schedule
-from echo_tf.ais.averages import between
+from echo_tf.ais.averages import Exact, between
 from echo_tf.ais.bidirectional import Bounds, bound_of, rounds_of_bounds, row, simulated
 from echo_tf.ais.curve import acceptance_range, out_of_range
 from echo_tf.ais.plan import plan
@@ -221,3 +221,8 @@ def test_a_gap_is_upper_minus_lower_bound():
     found = row(2.0, Bounds(np.array([-3.0, -5.0]), np.array([-1.0, -4.0])))
     expected = {"beta": 2.0, "lower_nats": -4.0, "upper_nats": -2.5, "gap_nats": 1.5, "gap_standard_error_nats": 0.5}
     assert found == pytest.approx(expected)
+
+
+def test_an_exact_curve_is_means_over_images_with_rate_plus_beta_d_minus_log_z():
+    exact = Exact(np.array([[1.0, 3.0], [0.5, 1.5]]), np.array([[-4.0, -6.0], [-7.0, -9.0]]))
+    np.testing.assert_allclose(exact.curve(np.array([1.0, 4.0])), [[3.0, 2.0, 5.0], [4.0, 1.0, 8.0]])

@@ -195,7 +195,7 @@ def test_rate_of_placeholders_is_refused_with_what_to_do_instead():
         EchoSample(num_terms=7).rate([keras.Input((6,)), keras.Input((6,))])
 
 
-def of_one_code(log_sigmoid, n=6, **settings):
+def of_one_code(log_sigmoid, n=10, **settings):
     """A pool of one encoding n times, loc 1 and a scale of a half of its clip: the noise is a number, not random."""
     channel = EchoSample(num_terms=3, clip=0.5, noise_source="pool", **settings)
     encodings = [np.ones((n, 2), "float32"), np.full((n, 2), log_sigmoid, "float32")]
