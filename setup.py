@@ -37,7 +37,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff", "jax", "ray>=2.40"],
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14", "jax>=0.5", "ray>=2.40"],
         "ray": ["ray>=2.40"],
         "bench": ["torch==2.13.0"],
     },

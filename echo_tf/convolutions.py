@@ -87,7 +87,7 @@ class ConvToImage(keras.layers.Conv2D):
     def convolution_op(self, inputs, kernel):
         if not _faster_as_product(inputs):
             return super().convolution_op(inputs, kernel)
-        turned = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))  # of the transposed convolution that is the same
+        turned = ops.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))  # of the transposed convolution that is the same
         return _transposed_convolution(inputs, turned, (1, 1), [size // 2 for size in self.kernel_size])
 
 
