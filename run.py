@@ -474,6 +474,7 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    with console.Heartbeat(lambda line: os.write(STDERR, line.encode())):
+    longest = None if sys.stderr.isatty() else console.LONGEST
+    with console.Heartbeat(lambda line: os.write(STDERR, line.encode()), longest=longest):
         outcome = main()
     sys.exit(outcome)

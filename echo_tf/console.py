@@ -6,6 +6,7 @@ import threading
 import time
 
 SILENCE = 8  # seconds; with the second between looks, under ten
+LONGEST = 600  # seconds between two lines in a file, where each silence may be twice as long as the one before
 
 
 def open_streams() -> None:
@@ -29,13 +30,14 @@ def silence_stdout() -> None:
 class Heartbeat:
     """Within the context, says on what work goes on whenever nothing was printed for some seconds.
 
-    write: takes a line. seconds: of silence.
+    write: takes a line. seconds: of silence. longest: to which it may grow while one work lasts; None: it does not.
     """
 
     _now = None  # the one in use
 
-    def __init__(self, write, seconds=SILENCE):
-        self.write, self.seconds = write, seconds
+    def __init__(self, write, seconds=SILENCE, longest=None):
+        self.write, self.seconds, self.longest = write, seconds, longest or seconds
+        self.silence = seconds
         self.doing, self.since, self.last = None, time.monotonic(), time.monotonic()
         self._end = threading.Event()
 
@@ -56,17 +58,19 @@ class Heartbeat:
     def _beat(self):
         while not self._end.wait(min(1.0, self.seconds / 4)):
             now = time.monotonic()
-            if now - self.last >= self.seconds:
+            if now - self.last >= self.silence:
                 what = f" on {self.doing}" if self.doing else ""
                 self.write(f"run.py: still at work{what}, for {now - self.since:.0f} s\n")
-                self.last = now
+                self.last, self.silence = now, min(2 * self.silence, self.longest)
 
 
-def working_on(what: str | None) -> None:
-    """Says to the heartbeat, if there is one, what is being done from now on."""
-    beat = Heartbeat._now
+def working_on(what: str | None) -> str | None:
+    """Says to the heartbeat, if there is one, what is being done from now on; returns what was."""
+    beat, before = Heartbeat._now, None
     if beat is not None:
-        beat.doing, beat.since = what, time.monotonic()
+        before = beat.doing
+        beat.doing, beat.since, beat.silence = what, time.monotonic(), beat.seconds
+    return before
 
 
 class _Noticed:
@@ -99,7 +103,7 @@ def start_keras() -> None:
     from echo_tf.errors import InputError
 
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by itself on processors without AVX-512, where it halves a step
-    working_on("the start of Keras")
+    before = working_on("the start of Keras")
     sys.stderr.flush()
     shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -119,3 +123,4 @@ def start_keras() -> None:
         os.dup2(shown, 2)
         os.close(shown)
         os.close(nowhere)
+        working_on(before)

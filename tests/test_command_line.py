@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import filelock
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -405,3 +406,14 @@ def test_a_run_whose_model_another_process_trains_is_left_to_it(command, tmp_pat
     with filelock.FileLock(tmp_path / "work" / model / "lock"):
         said = command("study", "echo/likelihood", *words, status=75)
     assert "1 run: 1 held by another process" in said.out
+
+
+def test_in_a_file_silences_grow_while_one_work_lasts_and_a_work_within_gives_the_word_back():
+    lines = []
+    with console.Heartbeat(lambda line: lines.append((time.monotonic(), line)), seconds=0.1, longest=0.4):
+        console.working_on("a training")
+        before = console.working_on("the start of Keras")
+        console.working_on(before)
+        time.sleep(2.5)
+    times = np.diff([when for when, line in lines if "a training" in line])
+    assert len(times) == len(lines) - 1 <= 7 and (times[2:] >= 0.35).all()

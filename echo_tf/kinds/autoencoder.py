@@ -206,6 +206,11 @@ class Settings(_Training, _Factors, _Model, _Parts):
         return values
 
     @property
+    def title(self) -> str:
+        """The method's name in tables; of Echo it says where the decoder is given a code of unit scale, which no paper has."""
+        return METHODS[self.method].title + (", standardized" if self.standardize else "")
+
+    @property
     def run_name(self) -> str:
         if self.name:
             return self.name

@@ -4,7 +4,6 @@ import pandas as pd
 
 from echo_tf.files import write_atomically
 from echo_tf.kinds.disentangle import SCORES
-from echo_tf.methods import METHODS
 from echo_tf.runs.records import by_law, told_apart
 from echo_tf.tables import Material
 from echo_tf.tables.published import beside, in_words, markdown
@@ -62,7 +61,7 @@ def _rows(group):
         spread = scores.std(ddof=1) if len(runs) > 1 else scores.iloc[0] * float("nan")
         yield {
             **{key: getattr(settings, key) for key in SHOWN},
-            "title": METHODS[settings.method].title,
+            "title": settings.title,
             "representation": name,
             "protocol": "released" if name == "released" else "paper",
             "runs": len(runs),
@@ -79,7 +78,8 @@ def _to_markdown(table, study):
     heads += [HEADS[column] for column in others]
     lines = []
     for row in table.to_dict("records"):
-        method = ", ".join(word for word in (row["title"], row["variant"], row["set_apart_by"]) if word and not pd.isna(word))
+        variant = row["variant"] if row["variant"] != "standardized" else None  # of which the method's name tells
+        method = ", ".join(word for word in (row["title"], variant, row["set_apart_by"]) if word and not pd.isna(word))
         cells = [row["ground_truth"], method, row["preset"], f"{row['beta']:g}", f"{row['gamma']:g}"]
         cells += [row["representation"], row["runs"]]
         for column in PUBLISHED:

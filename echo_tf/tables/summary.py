@@ -89,7 +89,7 @@ def _row(group, likelihoods):
     settings, kept, first = group[0].settings, averaged(group), group[0].rows()[0]
     return {
         **{key: getattr(settings, key) for key in SHOWN},
-        "title": METHODS[settings.method].title,
+        "title": settings.title,
         "variant": settings.variant,
         "standardize": settings.standardize,
         "data_variant": first["data_variant"],
@@ -178,10 +178,8 @@ def _distortion(row):
 
 def _unusual(row):
     """What sets a row apart: its variant, a precision or fidelity that is not the usual one, other settings."""
-    if not pd.isna(row["variant"]):
+    if not pd.isna(row["variant"]) and row["variant"] != "standardized":  # of which the method's name tells
         yield row["variant"]
-    if row["standardize"] and row["variant"] != "standardized":
-        yield "standardized"
     if row["set_apart_by"]:
         yield row["set_apart_by"]
     if row["dtype_policy"] != "float32":
