@@ -75,7 +75,7 @@ def test_every_command_is_one(command):
     if options.command is run.command_study:
         assert expand(read_study(options.study, run.CONFIGS), options.preset, options.only)
     if options.command is run.command_reproduce:
-        assert run.study_names(options.names)
+        assert run.plans_of(options.names, options)
 
 
 @pytest.mark.parametrize(("name", "link"), LINKS)
