@@ -59,7 +59,8 @@ class Standardization(keras.layers.Layer):
         first = ops.logical_and(first, enough)
         self.mean.assign(ops.where(first, mean, ops.convert_to_tensor(self.mean)))
         self.deviation.assign(ops.where(first, deviation, ops.convert_to_tensor(self.deviation)))
-        self.measured.assign(ops.where(first, ops.ones_like(self.measured), ops.convert_to_tensor(self.measured)))
+        before = ops.convert_to_tensor(self.measured)
+        self.measured.assign(ops.where(first, ops.ones_like(before), before))
 
     def measure_anew(self, code):
         """The same, whether or not they have been measured before."""

@@ -115,9 +115,10 @@ def test_what_is_no_bound_says_so_and_has_no_gap():
     assert ["no bound" in _name(curve) for curve in curves] == [False, True]
     with pytest.raises(ValueError, match="no round bounds log Z"):
         bidirectional.Settings(study="more", model=curves[1], betas=(1.0,))
-    row = {"beta": 1.0, "rate_nats": 1.0, "distortion_sse": 1.0, "effective_chains": 2.0}
-    record = {"curve": {name: [value] for name, value in row.items()}, "neg_log_z_is_bound": False}
-    assert kind.line(record).endswith("−log Z is no bound") and "bound" not in kind.line({"curve": record["curve"]})
+    names = [*kind.COLUMNS, "distortion_sse", "distortion_standard_error_sse", "effective_chains"]
+    record = {"curve": {name: [1.0] for name in names}, "images": 3}
+    assert kind.line({**record, "neg_log_z_is_bound": False}).endswith("−log Z is no bound")
+    assert "bound" not in kind.line(record)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def of_images(settings, **record):
 
 
 def a_curve(first, number):
-    names = ("beta", "rate_nats", "rate_standard_error_nats", "distortion_sse", "neg_log_z_nats")
+    names = (*ais.COLUMNS, "distortion_sse", "distortion_standard_error_sse")
     settings = ais.Settings(study="more", model=tiny(method="vae"), **{**SMALL, "first_image": first, "num_images": number})
     return of_images(settings, curve={name: [1.0, 2.0] for name in names})
 

@@ -104,7 +104,8 @@ def test_a_run_that_diverges_keeps_its_last_finite_checkpoint_and_says_so(tmp_pa
     assert record["status"] == "diverged" and len(record["history"]) < 4 and "test" not in record
     kept = sorted((tmp_path / f"work/tests/tiny/{method}/beta1_seed0_none").glob("checkpoint-*.npz"))
     with np.load(kept[-1], allow_pickle=False) as state:
-        assert all(np.all(np.isfinite(state[name])) for name in state.files if name != "notes")
+        numbers = [state[name] for name in state.files if state[name].dtype.kind in "fiu"]
+        assert numbers and all(np.isfinite(array).all() for array in numbers)
     stored = records.read(next((tmp_path / "results").rglob("*.json"))).record
     assert "diverged after" in stored["reason"]
     assert run(tmp_path, method=method, epochs=4, network=alemi2018) == (stored, True)
@@ -236,7 +237,7 @@ def test_other_data_under_the_same_name_are_noticed_by_a_run_that_continues_and_
 def test_a_measurement_that_is_not_finite_leaves_a_record_that_can_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(_training, "evaluate", lambda *_: {"rate_nats": {"mean": math.inf, "standard_error": 1.0}})
     record, _ = run(tmp_path, method="vae")
-    assert record["status"] == "diverged" and "not finite" in record["reason"]
+    assert record["status"] == "diverged" and "rate_nats.mean is inf" in record["reason"]
     assert not records.read_all(tmp_path / "results")[0].finished
 
 
