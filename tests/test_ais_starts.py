@@ -128,14 +128,15 @@ def test_too_few_draws_are_refused():
         plan("smoke", starts=79, num_chains=8)
 
 
-def test_images_that_all_chains_miss_are_counted_over_seeds_and_left_out_of_the_mean_error():
-    def run(label, errors):
-        exact = np.array([[0.0] * 3, [-10.0] * 3])
-        arrays = {"log_z": exact - np.array([[9.0] * 3, errors]), "exact_log_z": exact}
+def test_images_that_all_chains_miss_are_counted_against_the_best_run_and_left_out_of_the_mean():
+    def run(label, log_z):
         settings = SimpleNamespace(label=label, preset="short", max_beta=200.0)
-        return "VAE2", [SimpleNamespace(settings=settings, arrays=lambda name: arrays)]
+        return "VAE2", [SimpleNamespace(settings=settings, arrays=lambda name: {"log_z": np.array([[9.0] * 3, log_z])})]
 
-    table = summary([run("momentum", [0.1, 300.0, -0.2]), run("momentum", [6.0, 0.3, -0.4]), run("starts", [0.1, -0.1, -7.0])])
-    assert list(table["lost"]) == [2, 0] and list(table["seeds"]) == [2, 1] and list(table["images"]) == [3, 3]
-    assert list(table["worst_error_nats"]) == pytest.approx([300.0, 0.1])
-    assert list(table["mean_abs_error_nats"]) == pytest.approx([0.25, 7.2 / 3])
+    table = summary(
+        [run("momentum", [-10.1, -310, -10]), run("momentum", [-16, -10, -10.3]), run("starts", [-10, -10.6, -10.2])]
+    )
+    assert list(table["sampler"]) == ["momentum", "starts"] and list(table["seeds"]) == [2, 1]
+    assert list(table["lost"]) == [2, 0] and list(table["images"]) == [3, 3]
+    assert list(table["worst_below_best_nats"]) == pytest.approx([300, 0.6])
+    assert list(table["mean_below_best_nats"]) == pytest.approx([0.4 / 4, 0.8 / 3])
