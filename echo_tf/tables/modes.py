@@ -1,4 +1,4 @@
-"""Of how many images all chains miss the best mode: log Z at the highest beta against the best of all runs, by sampler (ours)."""
+"""Of how many images all chains miss the best mode: log Z at the highest beta against the best of all runs (ours)."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def write(material: Material) -> str | None:
         [*row[:5], f"{row[5]} of {row[2] * row[3]}", f"{row[6]:.2f}", f"{row[7]:.3f}"]
         for row in table.itertuples(index=False, name=None)
     ]
-    note = f"An image is lost where log Z is more than {LOST:g} nats below the best of all runs in the table; how far below, on the right."
+    note = f"An image is lost where log Z is more than {LOST:g} nats below the best of all runs; how far below, on the right."
     text = "\n".join([f"# {material.study}", "", note, "", *markdown(heads, rows)]) + "\n"
     write_atomically(f"{material.stem}_modes.csv", table.to_csv(index=False, float_format="%.6g"))
     write_atomically(f"{material.stem}_modes.md", text)
