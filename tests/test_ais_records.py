@@ -113,8 +113,9 @@ def test_a_baseline_stands_beside_the_curve_of_the_same_images_alone():
     for first, number, beside in ((0, 5, True), (0, 3, False), (30, 5, False)):
         [found] = curves([a_curve(first, number)], [baseline])
         assert (found.baseline is not None) == beside, (first, number)
-    of_training = baseline._replace(record={**baseline.record, "data": {"split": "train"}})
-    assert curves([a_curve(0, 5)], [of_training])[0].baseline is None
+    for other in ({"data": {"split": "train"}}, {"models": {"vae": "0f"}}):  # other images, another training
+        another = baseline._replace(record={**baseline.record, **other})
+        assert curves([a_curve(0, 5)], [another])[0].baseline is None
 
 
 def test_bounds_of_the_data_stand_beside_curves_of_the_images_that_they_were_tested_on():

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from echo_tf.data.catalog import title_of
 from echo_tf.figures import style
 from echo_tf.kinds import ais
-from echo_tf.tables.annealed_curves import curves, images_of, plain
+from echo_tf.tables.annealed_curves import curves, images_of, plain, weights_of
 
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.BLACK, style.GREY)
 DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1)))
@@ -27,14 +27,16 @@ LOWEST_RATE = 0.3  # nats; below it, curves are noise on a logarithmic axis
 def write(material):
     """Draws <dataset>_<preset>_annealed of each preset and unit of distortion; returns the paths of the PNGs.
 
-    Beside curves of a blurred decoder or another prior stands that of the model as it is.
+    Beside curves of a blurred decoder or another prior stands that of the model as it is, of the same training.
     """
-    changed = [
-        r.settings for r in material.own if r.settings.kind == "ais" and r.settings.is_changed and not r.settings.features
-    ]
-    models = [(settings.model.work(), settings.preset) for settings in changed]
+
+    def of(result):
+        return result.settings.model.work(), result.settings.preset, weights_of(result)
+
+    own = [result for result in material.own if result.settings.kind == "ais"]
+    models = [of(result) for result in own if result.settings.is_changed and not result.settings.features]
     unchanged = plain(material.every, material.study) if models else []
-    beside = [r for r in unchanged if (r.settings.model.work(), r.settings.preset) in models and r not in material.own]
+    beside = [result for result in unchanged if of(result) in models and result not in material.own]
     return charts(material, [*beside, *material.own], "annealed")
 
 

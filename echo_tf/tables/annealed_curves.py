@@ -98,10 +98,17 @@ def _curve(name, parts, gaps, baselines):
     # older records have a point of the model as it is beside the curve of a changed one, or call an SSE nats
     if not settings.is_changed and all(name in one for one, _ in encoders for name in names):
         encoder = {key: sum(one[key] * images for one, images in encoders) / number for key in names}
-    mine = [row for gap in gaps if gap.settings.model.work() == settings.work() for row in gap.rows()]
+    gaps = [gap for gap in gaps if gap.settings.model.work() == settings.work() and weights_of(gap) == weights_of(parts[0])]
+    mine = [row for gap in gaps for row in gap.rows()]
     mine = sorted(mine, key=lambda row: row["beta"])
     which = frozenset().union(*map(images_of, parts))
+    baselines = [result for result in baselines if weights_of(result) == weights_of(parts[0])]
     return Curve(name, settings, number, which, points, mine, encoder, _baseline(settings, which, baselines))
+
+
+def weights_of(result: Result) -> dict:
+    """Which weights a record measured, {run: hash}; {} of records that don't say. Another training is another decoder."""
+    return result.record.get("models") or {}
 
 
 def images_of(result: Result) -> frozenset:
