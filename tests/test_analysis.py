@@ -92,6 +92,18 @@ def test_noise_and_code_have_one_total_correlation(found):
     assert difference == pytest.approx(separate, abs=1e-12)
 
 
+def test_the_code_s_total_correlation_is_that_of_its_known_covariance_where_scales_differ():
+    rng = np.random.default_rng(0)
+    loc = rng.normal(size=(2000, 2)) @ np.linalg.cholesky([[1.0, 0.9], [0.9, 1.0]]).T
+    scale = np.array([0.5, 0.9])  # with exp(2 log s), 0.19 nats in place of 0.24
+    log_scale = np.tile(np.log(scale), (len(loc), 1)).astype(np.float32)
+    channel = SimpleNamespace(num_terms=99, scheme="permutation")
+    found = analysis._total_correlations(loc.astype(np.float32), log_scale, channel, 200, 100, rng, lambda: None)
+    error = found["total_correlation_code_standard_error_nats"]
+    expected = gaussian_divergence(np.cov(loc.T) / (1 - np.outer(scale, scale)))
+    assert error < 0.01 and abs(found["total_correlation_code_nats"] - expected) < 4 * error
+
+
 def test_binned_density_is_that_of_scipy_s_scott_kernel():
     sample = np.random.default_rng(0).gamma(2.0, size=400)
     low, width = sample.min() - 1, 1e-3
