@@ -7,6 +7,7 @@ import pandas as pd
 
 from echo_tf.figures import style
 from echo_tf.tables.isometric_toys import file_name, groups
+from echo_tf.tables.published import in_words
 
 ESTIMATES = {  # name -> what the axis says; the order is that of the arrays
     "prior": "p(μ(x))",
@@ -44,5 +45,5 @@ def _draw(table, correlations, shown, title):
         axes.plot(table["p"], table[name], ".", color=style.BLUE, markersize=1.5, alpha=0.35, rasterized=True)
         axes.set(xlabel="p(x)", ylabel=ESTIMATES[name], xlim=(0, None), ylim=(0, None))
         axes.ticklabel_format(axis="y", scilimits=(-2, 3))
-        axes.set_title(f"R = {correlations[name]:.3f}", fontsize=9)
+        axes.set_title(f"R = {in_words(correlations[name], '.3f')}", fontsize=9)
     return figure

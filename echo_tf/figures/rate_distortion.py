@@ -161,7 +161,7 @@ def write_panel(material, dataset, preset, groups):
     title = f"{title_of(dataset)}, preset {preset} ({', '.join(filter(None, [_trained(groups), *_said(points)]))})"
     figure = style.drawn(_draw, points, targets, chosen, title)
     stem = Path(material.results, "figures", material.study, f"{dataset}_{preset}_rate_distortion")
-    return style.save(figure, stem, {"": points, "_reconstructions": shown})
+    return style.save(figure, stem, {"": points, **({} if shown.empty else {"_reconstructions": shown})})
 
 
 def _trained(groups):

@@ -25,6 +25,11 @@ def perform(settings, place):
         raise InputError(f"{settings.run_path}: {error}") from error
 
 
+def _defined(numbers):
+    """Those that are not finite as None: no estimate varies where a model has collapsed, so that it correlates with nothing."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
 def _toy(settings, place):
     group, model = place.model(settings.model), settings.model
     source, _, points = points_of(model)
@@ -35,7 +40,10 @@ def _toy(settings, place):
             one = group.autoencoder(number, weights == "averaged")
             found = examine(one, points, seed=settings.seed, log_prob=source.log_prob, check=place.check)
             dimensions = points.shape[1] if model.reduction == "mean" else 1
-            more = {"correlations": found.correlations(), "slopes": found.slopes(1 / multiplier, dimensions)}
+            more = {
+                "correlations": _defined(found.correlations()),
+                "slopes": _defined(found.slopes(1 / multiplier, dimensions)),
+            }
             aligned = _aligned(one, points, source)
             trainings.append({"multiplier": multiplier, "weights": weights, "aligned": aligned, **_entry(found), **more})
             if weights == "averaged" and multiplier == shown:
