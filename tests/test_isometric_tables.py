@@ -1,11 +1,13 @@
 """Tables and figures of the isometric analysis, from records made here."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from echo_tf import figures, tables
-from echo_tf.kinds import isometry, toy
+from echo_tf.kinds import _isometry, isometry, toy
 from echo_tf.runs import records
 from echo_tf.runs.studies import Study
 from echo_tf.tables.isometric_toys import trainings
@@ -93,3 +95,7 @@ def test_what_counts_as_alive_is_today_s_rule_whatever_a_record_says(results):
         assert "2 of 3 latent dimensions are alive" in isometry.line(result.record)
     echo = {**result.record, "trainings": [{**result.record["trainings"][0], "idle_nats": 0.58}]}
     assert [row["alive"] for row in isometry.rows(echo)] == [True, False, False]
+
+
+def test_a_correlation_that_is_not_defined_is_none_in_a_record():
+    assert _isometry._defined({"prior": math.nan, "bound": 0.5}) == {"prior": None, "bound": 0.5}
